@@ -1,0 +1,236 @@
+"""The interface of the queue layer; imported by applications for its types, by the worker and by every queue backend."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from indiaai_core.errors import Unsupported
+from indiaai_core.layers import Service
+from indiaai_core.queue.task import Counts, NewTask, Task, TaskState, TaskStatus
+
+__all__ = ["QueueService"]
+
+
+class QueueService(Service):
+    """Tasks that are delivered at least once, until somebody settles them.
+
+    A task is delivered under a *lease*: for `lease_seconds` nobody else gets it. Whoever holds the lease settles the task
+    (`completed`, `failed`, `retry`) or renews it (`processing`); if neither happens in time, the worker is taken for
+    dead and the task is delivered again, as the next attempt. A task whose last attempt is spent is a *dead letter*: failed
+    and kept until it is requeued or purged. `TaskState` draws the states.
+
+    The four abstract methods are a whole backend; the rest has a default built on them where that is honest, and raises
+    `Unsupported` where it is not. A backend that does better overrides and declares the capability:
+
+    | capability | what it adds |
+    | --- | --- |
+    | `retry` | `retry` |
+    | `cancel` | `cancel` |
+    | `dead_letters` | `dead_letters`, `requeue` |
+    | `counts` | `counts` |
+    | `purge` | `purge` |
+    | `delay`, `priority`, `dedupe` | the arguments of `enqueue` of that name |
+    | `in_process` | the queue lives in this process and dies with it, so the application works it itself |
+
+    One instance may be shared by all tasks of an event loop. Clocks are the store's, never the caller's.
+
+    Attributes:
+        lease_seconds: How long a delivery is the only one. A worker renews at a third of it.
+    """
+
+    contract_version: ClassVar[int] = 1
+    lease_seconds: float = 30.0
+
+    @abstractmethod
+    async def enqueue(
+        self,
+        task_name: str,
+        task_data: Mapping[str, Any] | None = None,
+        *,
+        delay: float = 0,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        dedupe_key: str | None = None,
+    ) -> str:
+        """Put a task into the queue; `NewTask` gives the arguments' limits.
+
+        The backend must return only when it has the task as safely as its page promises.
+
+        Returns:
+            The task's id; with a `dedupe_key` that is taken, the id of the task that has it.
+
+        Raises:
+            InvalidTask: An argument is out of its limits; nothing was queued.
+            Unsupported: `delay`, `priority` or `dedupe_key` was asked for and the backend does not declare it.
+            QueueFull: The queue has as many tasks as it may; nothing was queued.
+            BackendUnavailable: The store does not answer; the task may have been queued or not.
+        """
+
+    @abstractmethod
+    async def dequeue(self, timeout: float | None = None) -> Task | None:
+        """Lease the task that is next: the highest priority first, the oldest first among equals.
+
+        A call that is cancelled must not keep a task: it has leased none, or the task comes back when its lease runs out.
+
+        Args:
+            timeout: Seconds to wait for a task; None or 0 does not wait.
+
+        Returns:
+            The task under its lease, or None if none came in time.
+
+        Raises:
+            BackendUnavailable: The store does not answer.
+        """
+
+    @abstractmethod
+    async def get_status(self, task_id: str) -> TaskStatus:
+        """Return what the queue knows about a task.
+
+        Raises:
+            TaskNotFound: There is no such task, or its record has expired.
+        """
+
+    @abstractmethod
+    async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
+        """Settle or renew a task under its lease.
+
+        Args:
+            task_id: The delivery, which names its lease; or the task's id, which stands for the latest lease that this
+                service object was given for it.
+            status: `completed` settles with `data` as the result; `failed` settles with `data` as the error (text, or an
+                object with `error` and `traceback`) and makes it a dead letter, whatever attempts are left; `processing`
+                renews the lease for `lease_seconds` from now and keeps `data`, unless it is None, as progress.
+            data: Any JSON value; at most 256 KiB as JSON.
+
+        Returns:
+            True if it was done. False, and nothing changed, if there is no such task or the lease is no longer ours: it
+            was settled, cancelled, or has passed to another.
+
+        Raises:
+            InvalidTask: `status` is none of the three, or `data` is not JSON or too large; nothing changed.
+        """
+
+    async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
+        """Put many tasks into the queue, in one round trip where the backend can.
+
+        All are checked before the first is queued. The default queues one by one: a failure in the middle leaves those
+        before it queued.
+
+        Returns:
+            Their ids, in the order of the tasks.
+
+        Raises:
+            InvalidTask: One of them is out of its limits; nothing was queued.
+            QueueFull: The queue has no room for all of them.
+        """
+        batch = list(tasks)
+        for task in batch:
+            task.encoded()
+        return [
+            await self.enqueue(
+                task.name,
+                task.data,
+                delay=task.delay,
+                priority=task.priority,
+                max_attempts=task.max_attempts,
+                dedupe_key=task.dedupe_key,
+            )
+            for task in batch
+        ]
+
+    async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+        """Lease up to `limit` tasks: waits for the first as `dequeue` does, and takes what is there of the rest.
+
+        Args:
+            limit: The most tasks to lease, at least 1.
+            timeout: Seconds to wait for the first; None or 0 does not wait.
+        """
+        first = await self.dequeue(timeout)
+        tasks = [first] if first else []
+        while tasks and len(tasks) < limit:
+            task = await self.dequeue()
+            if task is None:
+                break
+            tasks.append(task)
+        return tasks
+
+    async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
+        """Give a task back after a failed attempt, or make it a dead letter if that was its last.
+
+        Args:
+            task: The delivery; `task.max_attempts` decides which attempt is the last.
+            delay: Seconds before the next delivery, 0 to 366 days.
+            error: Why the attempt failed, kept in the status.
+            traceback: Where it failed, as text.
+
+        Returns:
+            True if it was done; False, and nothing changed, if the lease is no longer ours.
+
+        Raises:
+            InvalidTask: `delay` is out of its limits.
+            Unsupported: The backend does not declare `retry`.
+        """
+        raise Unsupported(type(self).__name__, "retry")
+
+    async def release(self, task: Task) -> bool:
+        """Give a task back untouched, so that another worker gets it at once; the attempt does not count.
+
+        What a worker that stops does with what it has not begun. The default lets the lease run out.
+
+        Returns:
+            True if it was given back; False if nothing changed.
+        """
+        return False
+
+    async def cancel(self, task_id: str) -> bool:
+        """Stop a task from being worked: a pending one is never delivered, a processing one loses its lease.
+
+        Returns:
+            True if it was pending or processing; False if it had come to an end.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            Unsupported: The backend does not declare `cancel`.
+        """
+        raise Unsupported(type(self).__name__, "cancel")
+
+    async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
+        """Return failed tasks whose record is kept, the latest first.
+
+        Raises:
+            Unsupported: The backend does not declare `dead_letters`.
+        """
+        raise Unsupported(type(self).__name__, "dead_letters")
+
+    async def requeue(self, task_id: str) -> bool:
+        """Put a failed or cancelled task back into the queue, with its attempts counted from 0 again.
+
+        Returns:
+            True if it was; False if the task is not failed or cancelled.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            Unsupported: The backend does not declare `dead_letters`.
+        """
+        raise Unsupported(type(self).__name__, "dead_letters")
+
+    async def counts(self) -> Counts:
+        """Return how many tasks the queue holds.
+
+        Raises:
+            Unsupported: The backend does not declare `counts`.
+        """
+        raise Unsupported(type(self).__name__, "counts")
+
+    async def purge(self) -> int:
+        """Forget every task that is pending or a dead letter; those under a lease go on.
+
+        Returns:
+            How many tasks were forgotten.
+
+        Raises:
+            Unsupported: The backend does not declare `purge`.
+        """
+        raise Unsupported(type(self).__name__, "purge")

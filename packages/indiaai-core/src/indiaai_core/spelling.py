@@ -1,0 +1,93 @@
+"""Finds variables that look like a setting and are none; imported by the platform.
+
+A misspelt variable is otherwise silent: the default is used, and nobody knows until production.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+from indiaai_core.discovery import find_layer, find_layers
+from indiaai_core.environment import Environment
+from indiaai_core.errors import ConfigurationError, Fault, InvalidSettings
+from indiaai_core.selection import Selection
+
+__all__ = ["ConfigurationWarning", "misspelt_variables", "point_out"]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+class ConfigurationWarning(UserWarning):
+    """A variable looks like a setting and is none; an error under `INDIAAI_STRICT=1`."""
+
+
+def point_out(selections: Iterable[Selection], environment: Environment) -> None:
+    """Warn of every misspelt variable.
+
+    Raises:
+        InvalidSettings: There is one, and `INDIAAI_STRICT` is set.
+    """
+    faults = misspelt_variables(selections, environment)
+    if faults and environment.get("INDIAAI_STRICT", "").lower() in _TRUE:
+        raise InvalidSettings(faults)
+    for fault in faults:
+        warnings.warn(str(fault), ConfigurationWarning, stacklevel=3)
+
+
+def misspelt_variables(selections: Iterable[Selection], environment: Environment) -> list[Fault]:
+    """Find every variable under the prefix of a selected backend's settings, or much like `<LAYER>_TYPE`, that is no setting.
+
+    Args:
+        selections: The backends in use: those of others are not looked at, for they are not loaded.
+        environment: The variables.
+    """
+    known = set(_type_variables())
+    prefixes: set[str] = set()
+    for selection in selections:
+        own = environment.for_instance(selection.slot.instance)
+        names, prefix = _settings_variables(selection)
+        known.update(names, map(own.variable, names))
+        known.add(own.variable(find_layer(selection.slot.layer).variable))
+        if prefix:
+            prefixes.update((prefix, own.variable(prefix)))
+    return [fault for name in environment if name not in known for fault in _suspect(name, known, tuple(prefixes))]
+
+
+def _suspect(variable: str, known: set[str], prefixes: tuple[str, ...]) -> Iterator[Fault]:
+    if prefixes and variable.startswith(prefixes):
+        near = _nearest(variable, known, cutoff=0.6)
+        remedy = f"rename it to {near}, or remove it" if near else "remove it"
+        yield Fault(variable, "no setting has this name", near or "the name of a setting", remedy)
+        return
+    # 0.8 tells STORAGE_TPYE (0.92) from DATABASE_URL, which is like DATABASE_TYPE (0.72) and a setting of another backend.
+    near = _nearest(variable, _type_variables(), cutoff=0.8)
+    if near:
+        yield Fault(variable, "no setting has this name", near, f"rename it to {near} if that is what was meant")
+
+
+def _nearest(variable: str, known: Iterable[str], *, cutoff: float) -> str | None:
+    candidates = sorted(name for name in known if abs(len(name) - len(variable)) <= 4)
+    if not candidates:
+        return None
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(variable, candidates, n=1, cutoff=cutoff)), None)
+
+
+def _type_variables() -> Iterator[str]:
+    for name in find_layers():
+        try:
+            yield find_layer(name).variable
+        except ConfigurationError:
+            continue
+
+
+def _settings_variables(selection: Selection) -> tuple[list[str], str]:
+    if selection.settings is None:
+        return [], ""
+    from indiaai_core.settings import field_variables
+
+    settings_class = type(selection.settings)
+    names = [variable for variables in field_variables(settings_class).values() for variable in variables]
+    return names, str(settings_class.model_config.get("env_prefix", "")).upper()

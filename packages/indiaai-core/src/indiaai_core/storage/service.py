@@ -1,0 +1,231 @@
+"""The interface of the storage layer; imported by applications for its types and by every storage backend."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO, ClassVar
+
+from indiaai_core.errors import ObjectNotFound, Unsupported
+from indiaai_core.layers import Service
+from indiaai_core.storage.keys import check_range
+
+__all__ = ["DEFAULT_CHUNK_SIZE", "FileData", "ObjectInfo", "StorageService"]
+
+DEFAULT_CHUNK_SIZE = 256 * 1024
+"""Bytes in a chunk of `stream` unless the caller says otherwise."""
+
+FileData = bytes | bytearray | memoryview | BinaryIO | AsyncIterable[bytes]
+"""What `upload` takes: the bytes, an open binary file, or an asynchronous stream of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What the store knows about one object.
+
+    Attributes:
+        key: The object's key, in NFC.
+        size: Its length in bytes.
+        content_type: The media type it was stored with.
+        etag: An opaque token that changes whenever the content changes; without quotes.
+        last_modified: When it was last written; aware, UTC.
+        metadata: The user's own pairs, where the backend declares the capability `metadata`.
+    """
+
+    key: str
+    size: int
+    content_type: str
+    etag: str
+    last_modified: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class StorageService(Service):
+    """Objects of bytes under keys.
+
+    The four abstract methods are a whole backend; the rest has a default built on them where that is honest, and
+    raises `Unsupported` where it is not. A backend that does better overrides and declares the capability:
+
+    | capability | what it adds |
+    | --- | --- |
+    | `stat` | `exists`, `stat` without reading the object |
+    | `list` | `list` |
+    | `copy` | `copy` within the store, without the bytes passing through the application |
+    | `presign_upload` | `get_upload_url` |
+    | `if_absent` | `upload(…, if_absent=True)` decided by the store, atomically |
+    | `metadata` | `upload(…, metadata=…)` |
+    | `presign` | `get_url` gives a URL that expires and that anyone may GET |
+
+    Every method takes a key as `normalize_key` describes it and refuses any other with `InvalidKey` before anything is
+    touched. Failures of what the backend stands on are `BackendUnavailable` or `StorageError`, with the client's own
+    exception as their cause. One instance may be shared by all tasks of an event loop.
+    """
+
+    contract_version: ClassVar[int] = 1
+
+    @abstractmethod
+    async def upload(
+        self,
+        file_key: str,
+        file_data: FileData,
+        content_type: str = "application/octet-stream",
+        *,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store an object, whole or not at all.
+
+        The backend must make the object visible only when all of it is there and will survive what the backend's page
+        promises; a call that fails or is cancelled must leave the old object as it was. A stream must not be held whole
+        in memory. Two uploads to one key at a time leave one of the two, never a mixture.
+
+        Args:
+            file_key: The object's key.
+            file_data: Bytes; a binary file object, read from where it stands to its end and left open; or an
+                asynchronous iterable of bytes, of which empty chunks are allowed.
+            content_type: The media type kept with the object, 1 to 255 visible ASCII characters.
+            if_absent: Store only if there is no object under the key.
+            metadata: Pairs kept with the object. Names are ASCII without case, values are text; 2 KiB together.
+
+        Returns:
+            The object's lasting address: it has no signature in it and does not expire, and need not be readable
+            to everyone.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            InvalidRequest: Content type or metadata break theirs.
+            ObjectExists: `if_absent` was asked for and there is an object.
+            Unsupported: `if_absent` or `metadata` was asked for and the backend does not declare it.
+            BackendUnavailable: The store does not answer; nothing was changed, or the whole object was stored.
+        """
+
+    @abstractmethod
+    async def download(self, file_key: str) -> bytes:
+        """Return the whole object.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            ObjectNotFound: There is no object under the key.
+        """
+
+    @abstractmethod
+    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+        """Return a URL that anyone may GET until it expires, and nobody after.
+
+        The object need not exist: as on S3, the URL then answers 404. A backend without the capability `presign`
+        returns whatever address it has.
+
+        Args:
+            file_key: The object's key.
+            expires_in: Seconds until it expires, 1 to 604,800 (7 days).
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            InvalidRequest: `expires_in` is out of its limits.
+        """
+
+    @abstractmethod
+    async def delete(self, file_key: str) -> bool:
+        """Remove the object.
+
+        Returns:
+            True if there was one, False if not.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+        """
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        """Iterate over the bytes `[start, end)` of the object, in chunks of at most `chunk_size` bytes.
+
+        The bytes are those of one version of the object: if it is replaced meanwhile, the stream goes on with the old
+        one or raises `BackendUnavailable`, and never mixes the two. A range past the end gives what is there,
+        like a slice. Close a stream that is left early (`contextlib.aclosing`).
+
+        The default downloads the whole object; a backend for large ones overrides it.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            InvalidRequest: The range or the chunk size makes no sense.
+            ObjectNotFound: There is no object under the key; raised before the first chunk.
+        """
+        check_range(start, end, chunk_size)
+        content = memoryview(await self.download(file_key))[start:end]
+        for offset in range(0, len(content), chunk_size):
+            yield bytes(content[offset : offset + chunk_size])
+
+    async def get_upload_url(
+        self, file_key: str, expires_in: int = 3600, *, content_type: str = "application/octet-stream"
+    ) -> str:
+        """Return a URL to which a client PUTs the object's bytes straight, with exactly this `Content-Type`.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            InvalidRequest: `expires_in` or `content_type` is out of its limits.
+            Unsupported: The backend does not declare `presign_upload`.
+        """
+        raise Unsupported(type(self).__name__, "presign_upload")
+
+    async def exists(self, file_key: str) -> bool:
+        """Return whether there is an object under the key.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+        """
+        try:
+            if "stat" in self.capabilities:
+                await self.stat(file_key)
+            else:
+                await self.download(file_key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def stat(self, file_key: str) -> ObjectInfo:
+        """Return what the store knows about the object.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            ObjectNotFound: There is no object under the key.
+            Unsupported: The backend does not declare `stat`.
+        """
+        raise Unsupported(type(self).__name__, "stat")
+
+    def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        """Iterate over the objects whose key starts with `prefix`, in the order of their keys' UTF-8 bytes.
+
+        An object that exists during the whole iteration is given exactly once; one that comes or goes meanwhile may or
+        may not be. Pages are fetched as the iteration goes on. `content_type` may be empty where a store does not
+        list it; `stat` knows it.
+
+        Args:
+            prefix: A string prefix, not a folder; empty for all.
+            limit: The most objects to give; None for all.
+
+        Raises:
+            InvalidKey: The prefix holds what no key can hold.
+            InvalidRequest: `limit` is negative.
+            Unsupported: The backend does not declare `list`.
+        """
+        raise Unsupported(type(self).__name__, "list")
+
+    async def copy(self, source_key: str, target_key: str) -> str:
+        """Copy an object within the store: content, content type and metadata, all or nothing.
+
+        The default passes the bytes through the application; a backend that declares `copy` lets the store do it.
+
+        Returns:
+            The copy's lasting address, as `upload` does.
+
+        Raises:
+            InvalidKey: One of the keys breaks the rules.
+            ObjectNotFound: There is no object under `source_key`.
+        """
+        content = await self.download(source_key)
+        if "stat" not in self.capabilities:
+            return await self.upload(target_key, content)
+        return await self.upload(target_key, content, (await self.stat(source_key)).content_type)
