@@ -94,6 +94,16 @@ class Service(ABC):  # noqa: B024 - what must be implemented is each layer's to 
             ConfigurationError: It never will with these settings.
         """
 
+    async def probe(self) -> None:
+        """Prove by a full round trip that the backend serves: what `indiaai check` does, once.
+
+        The default is `check`; a layer's interface overrides it with its own operations. It leaves nothing behind.
+
+        Raises:
+            IndiaAIError: A step failed.
+        """
+        await self.check()
+
     async def aclose(self) -> None:
         """Release connections, files and tasks. Calling it again does nothing."""
 

@@ -112,6 +112,20 @@ class QueueService(Service):
             InvalidTask: `status` is none of the three, or `data` is not JSON or too large; nothing changed.
         """
 
+    async def probe(self) -> None:
+        """Enqueue a task for tomorrow, look at it and cancel it, where the backend can; else `check` only.
+
+        Raises:
+            IndiaAIError: A step failed.
+        """
+        await self.check()
+        if {"delay", "cancel"} <= self.capabilities:
+            task_id = await self.enqueue("indiaai-check", delay=24 * 3600)
+            try:
+                await self.get_status(task_id)
+            finally:
+                await self.cancel(task_id)
+
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
         """Put many tasks into the queue, in one round trip where the backend can.
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, ClassVar
+from uuid import uuid4
 
-from indiaai_core.errors import ObjectNotFound, Unsupported
+from indiaai_core.errors import ObjectNotFound, StorageError, Unsupported
 from indiaai_core.layers import Service
 from indiaai_core.storage.keys import check_range
 
@@ -212,6 +213,23 @@ class StorageService(Service):
             Unsupported: The backend does not declare `list`.
         """
         raise Unsupported(type(self).__name__, "list")
+
+    async def probe(self) -> None:
+        """Store, read and delete a small object under `indiaai-check/`.
+
+        Raises:
+            StorageError: What was read is not what was stored.
+            IndiaAIError: A step failed.
+        """
+        await self.check()
+        key, content = f"indiaai-check/{uuid4().hex}", b"indiaai check"
+        await self.upload(key, content, "text/plain")
+        try:
+            found = await self.download(key)
+        finally:
+            await self.delete(key)
+        if found != content:
+            raise StorageError(f"The object {key!r} did not come back as it was stored.")
 
     async def copy(self, source_key: str, target_key: str) -> str:
         """Copy an object within the store: content, content type and metadata, all or nothing.

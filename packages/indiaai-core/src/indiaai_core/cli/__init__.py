@@ -1,0 +1,5 @@
+"""The command line `indiaai`."""
+
+from indiaai_core.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,58 @@
+"""The commands' names, arguments and help; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from indiaai_core.platform import current_platform
+
+__all__ = ["build_app"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def build_app() -> typer.Typer:
+    """Return the command line with the core's commands and those that installed plugins add."""
+    app = typer.Typer(
+        name="indiaai",
+        help="See, check and run what an indiaai application stands on.",
+        no_args_is_help=True,
+        add_completion=False,
+    )
+    app.callback()(_root)
+    app.command("plugins")(_plugins)
+    app.command("check")(_check)
+    app.command("worker")(_worker)
+    current_platform().hooks.hook.add_commands(app=app)
+    return app
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
+) -> None:
+    pass  # `--version` alone is answered before typer is imported; it stands here for the help
+
+
+def _plugins(*, json: Json = False) -> None:
+    """List the layers, the backends that are installed for each, and which one is selected."""
+    from indiaai_core.cli.plugins import show_plugins
+
+    show_plugins(as_json=json)
+
+
+def _check(*, json: Json = False) -> None:
+    """Check the settings and make a live round trip through each selected backend; exit 1 where one fails."""
+    from indiaai_core.cli.check import run_checks
+
+    raise typer.Exit(run_checks(as_json=json))
+
+
+def _worker(
+    worker: Annotated[str, typer.Argument(metavar="MODULE:WORKER", help="Where the worker is, such as main:worker.")],
+) -> None:
+    """Work the tasks of a shared queue until interrupted; a second interrupt stops at once."""
+    from indiaai_core.cli.worker import run_worker
+
+    raise typer.Exit(run_worker(worker))

@@ -1,0 +1,24 @@
+"""What the script `indiaai` calls: it says what to install where the extra `[cli]` is missing."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line on the process's arguments and exit with its status."""
+    if sys.argv[1:] in (["--version"], ["-V"]):  # answered without the 0.2 s that the commands' imports take
+        from importlib_metadata import version
+
+        sys.stdout.write(f"indiaai {version('indiaai-core')}\n")
+        return
+    try:
+        from indiaai_core.cli.app import build_app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        sys.stderr.write('The command line needs more than the core. Install it: pip install "indiaai-core[cli]"\n')
+        raise SystemExit(2) from None
+    build_app()()

@@ -1,0 +1,83 @@
+"""`indiaai plugins`: the layers, their backends, and what is wrong with any of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from indiaai_core.cli.output import print_json, print_notes, print_table
+from indiaai_core.discovery import catalogue, find_layer, find_layers, load_backend
+from indiaai_core.environment import Environment
+from indiaai_core.errors import ConfigurationError
+from indiaai_core.layers import Layer
+from indiaai_core.scan import Registration
+
+__all__ = ["show_plugins"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One backend as the table shows it."""
+
+    layer: str
+    backend: str
+    selected: bool
+    distribution: str
+    version: str
+    capabilities: list[str]
+    error: str | None
+
+
+def show_plugins(*, as_json: bool) -> None:
+    """Print every backend of every layer; here all are loaded, so that a broken one shows."""
+    environment = Environment.read()
+    rows: list[_Row] = []
+    faults: list[str] = [str(problem) for problem in catalogue().problems]
+    for name in find_layers():
+        try:
+            rows += _rows(find_layer(name), environment)
+        except ConfigurationError as error:
+            faults.append(str(error))
+    if as_json:
+        print_json({"backends": [asdict(row) for row in rows], "problems": faults})
+        return
+    print_table(
+        ["layer", "backend", "", "distribution", "version", "capabilities"],
+        [
+            [row.layer, row.backend, "selected" if row.selected else "", row.distribution, row.version, _last_cell(row)]
+            for row in rows
+        ],
+    )
+    print_notes(faults)
+
+
+def _rows(layer: Layer, environment: Environment) -> list[_Row]:
+    selector = (environment.get(layer.variable) or layer.default_backend).strip().lower()
+    rows = [_row(layer, registration, selector) for registration in catalogue().in_group(layer.group)]
+    if not any(row.selected for row in rows):
+        try:
+            load_backend(layer, selector, variable=layer.variable)
+        except ConfigurationError as error:
+            rows.append(_Row(layer.name, selector, True, "", "", [], str(error)))
+    return rows
+
+
+def _row(layer: Layer, registration: Registration, selector: str) -> _Row:
+    pinned = f"{registration.name}@{registration.distribution}"
+    capabilities, fault = _capabilities(layer, pinned)
+    is_selected = selector in (registration.name, pinned)
+    return _Row(
+        layer.name, registration.name, is_selected, registration.distribution, registration.version, capabilities, fault
+    )
+
+
+def _capabilities(layer: Layer, selector: str) -> tuple[list[str], str | None]:
+    try:
+        backend: Any = load_backend(layer, selector, variable=layer.variable)
+    except ConfigurationError as error:
+        return [], str(error)
+    return sorted(getattr(backend, "capabilities", ())), None
+
+
+def _last_cell(row: _Row) -> str:
+    return f"ERROR: {row.error}" if row.error else ", ".join(row.capabilities)
