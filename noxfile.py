@@ -1,0 +1,199 @@
+"""What judges this repository. A bare `nox` runs every default session; `nox --list` tells what each promises.
+
+Packages and examples are found by walking, never from a list. Distributions are tested as the wheels that would be
+published, each in an environment that holds what it needs and nothing else.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PACKAGES = {path.parent.name: path.parent for path in sorted(ROOT.glob("packages/*/pyproject.toml"))}
+EXAMPLES = {path.parent.name: path.parent for path in sorted(ROOT.glob("examples/*/pyproject.toml"))}
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """Return a project's pyproject.toml."""
+    return nox.project.load_toml(folder / "pyproject.toml")
+
+
+def group(folder: Path, name: str) -> list[str]:
+    """Return the requirements of a dependency group; none where a project does not have it."""
+    declared = load(folder)
+    return list(nox.project.dependency_groups(declared, name)) if name in declared.get("dependency-groups", {}) else []
+
+
+def needs(folder: Path, extras: Iterable[str] = ()) -> Iterator[str]:
+    """Give what a project depends on, with these of its extras."""
+    project = load(folder)["project"]
+    yield from project.get("dependencies", [])
+    for extra in extras:
+        yield from project.get("optional-dependencies", {})[extra]
+
+
+def needs_of_all() -> Iterator[str]:
+    """Give what a session needs that looks at everything: all packages and examples, and what all tests need."""
+    yield from [*PACKAGES, *group(ROOT, "integration")]
+    for folder in (ROOT, *PACKAGES.values(), *EXAMPLES.values()):
+        yield from needs(folder, load(folder)["project"].get("optional-dependencies", {}))
+        yield from group(folder, "test")
+
+
+def install(session: nox.Session, requirements: Iterable[str]) -> None:
+    """Install requirements, and every distribution of ours among them, or needed by one of those, as its built wheel.
+
+    An index is then never asked for one of our names: there might be a stranger's distribution under it.
+    """
+    others: set[str] = set()
+    ours: dict[str, set[str]] = {}
+    pending = [Requirement(line) for line in requirements]
+    while pending:
+        requirement = pending.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in PACKAGES:
+            others.add(str(requirement))
+        elif name not in ours or requirement.extras - ours[name]:
+            ours.setdefault(name, set()).update(requirement.extras)
+            further = map(Requirement, needs(PACKAGES[name], requirement.extras))
+            pending += [line for line in further if canonicalize_name(line.name) in PACKAGES]
+    session.install(*sorted(others), *(f"{built(name)}[{','.join(sorted(extras))}]" for name, extras in ours.items()))
+
+
+def built(name: str, folder: Path = DIST) -> Path:
+    """Return a package's built wheel."""
+    (wheel,) = folder.glob(f"{name.replace('-', '_')}-*.whl")
+    return wheel
+
+
+def build(session: nox.Session, *options: str, into: Path) -> None:
+    """Build every package; without isolation, so that build backends are installed once and not once a package."""
+    session.install("build", *sorted({line for folder in PACKAGES.values() for line in load(folder)["build-system"]["requires"]}))
+    for stale in into.glob("*.*"):
+        stale.unlink()
+    for folder in PACKAGES.values():
+        session.run("python", "-m", "build", "-n", *options, "--outdir", f"{into}", f"{folder}", silent=True)
+
+
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest from the root, with nothing of the tree importable."""
+    env = {"COVERAGE_FILE": f"{session.create_tmp()}/coverage"}
+    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs, env=env)
+
+
+def run_tests(session: nox.Session, folder: Path) -> None:
+    """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
+    itself = [folder.name] if folder.name in PACKAGES else needs(folder)
+    install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
+    is_covered = "coverage" in load(folder).get("tool", {}) and not session.posargs
+    run_pytest(session, f"{folder}/tests", *(["--cov", f"--cov-config={folder}/pyproject.toml"] if is_covered else []))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """The code reads as agreed, and the changelog's fragments render."""
+    session.install(*group(ROOT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session(default=False)
+def wheels(session: nox.Session) -> None:
+    """Every package builds: its sdist, and the wheel from that. The other sessions install these, built once a run."""
+    build(session, into=DIST)
+
+
+@nox.session(requires=["wheels"])
+def package(session: nox.Session) -> None:
+    """The packages can be published, and a wheel is the same from the sdist and from the tree."""
+    session.install(*group(ROOT, "package"))
+    session.run("twine", "check", "--strict", *map(str, DIST.glob("indiaai*")))
+    session.run("check-wheel-contents", *map(str, DIST.glob("*.whl")))
+    build(session, "--wheel", into=Path(session.create_tmp()))
+    for name in PACKAGES:
+        if built(name).read_bytes() != built(name, Path(session.create_tmp())).read_bytes():
+            session.error(f"{name}: the wheel from the sdist differs from the one from the tree")
+
+
+@nox.session(requires=["wheels"])
+def types(session: nox.Session) -> None:
+    """Sources, tests and examples are typed: mypy, strict, and pyright agree."""
+    install(session, [*needs_of_all(), *group(ROOT, "types")])
+    session.run("mypy", "noxfile.py", *(f"{folder}/src" for folder in PACKAGES.values()))
+    for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
+        session.run("mypy", f"{folder}")  # each by itself: modules of one name in two folders are two modules
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
+
+
+@nox.session(requires=["wheels"])
+@nox.parametrize("folder", list(PACKAGES.values()), ids=list(PACKAGES))
+def tests(session: nox.Session, folder: Path) -> None:
+    """Each package keeps its promises from its wheel, in an environment of its own."""
+    run_tests(session, folder)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"], requires=["wheels"], default=False)
+@nox.parametrize("folder", list(PACKAGES.values()), ids=list(PACKAGES))
+def pythons(session: nox.Session, folder: Path) -> None:
+    """The same on each Python that is promised; one that is not there is an error."""
+    run_tests(session, folder)
+
+
+@nox.session(requires=["wheels"])
+@nox.parametrize("folder", list(EXAMPLES.values()), ids=list(EXAMPLES))
+def example(session: nox.Session, folder: Path) -> None:
+    """Each example does what it shows."""
+    run_tests(session, folder)
+
+
+for name in ("meta", "integration", "chaos"):
+
+    @nox.session(name=name, requires=["wheels"], default=name != "chaos")
+    def together(session: nox.Session, name: str = name) -> None:
+        """The rules of the house (meta), all packages on real servers (integration), and on servers that fail (chaos)."""
+        install(session, needs_of_all())
+        run_pytest(session, f"tests/{name}")
+
+
+@nox.session(requires=["wheels"])
+def readme(session: nox.Session) -> None:
+    """What the README says works, with what it tells to install and nothing else."""
+    line = (ROOT / "README.md").read_text("utf-8").partition("\npip install ")[2].partition("\n")[0]
+    install(session, [*shlex.split(line), *group(ROOT, "test")])
+    run_pytest(session, "tests/readme")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site builds without a warning and asks no other host for anything."""
+    session.install(*group(ROOT, "docs"), *group(ROOT, "test"))
+    session.run("zensical", "build", "--strict", "--clean")
+    run_pytest(session, "tests/site")
+
+
+@nox.session(requires=["wheels"], default=False)
+def demo(session: nox.Session) -> None:
+    """Run the example on its samples and keep serving; `-- --once` stops after the samples."""
+    install(session, needs(ROOT / "examples" / "document_intake"))
+    session.run("python", "examples/document_intake/demo.py", *session.posargs)
+
+
+@nox.session(requires=["wheels"], default=False)
+def bench(session: nox.Session) -> None:
+    """Measure all, or `-- NAME …` for benchmarks/NAME.py alone."""
+    install(session, [*needs_of_all(), *group(ROOT, "bench")])
+    for name in session.posargs or sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py")):
+        session.run("python", f"benchmarks/{name}.py")
