@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from indiaai_core.errors import Unsupported
 from indiaai_core.layers import Service
-from indiaai_core.queue.task import Counts, NewTask, Task, TaskState, TaskStatus
+from indiaai_core.queue.task import Counts, NewTask, Task, TaskState, TaskStatus, check_limit
 
 __all__ = ["QueueService"]
 
@@ -34,7 +34,8 @@ class QueueService(Service):
     | `delay`, `priority`, `dedupe` | the arguments of `enqueue` of that name |
     | `in_process` | the queue lives in this process and dies with it, so the application works it itself |
 
-    One instance may be shared by all tasks of an event loop. Clocks are the store's, never the caller's.
+    One instance may be shared by all tasks of an event loop. Clocks are the store's, never the caller's. `aclose` ends
+    every `dequeue` that waits, with None; every call after it raises `BackendUnavailable`.
 
     Attributes:
         lease_seconds: How long a delivery is the only one. A worker renews at a third of it.
@@ -160,7 +161,12 @@ class QueueService(Service):
         Args:
             limit: The most tasks to lease, at least 1.
             timeout: Seconds to wait for the first; None or 0 does not wait.
+
+        Raises:
+            InvalidTask: `limit` is less than 1; nothing was leased.
+            BackendUnavailable: The store does not answer.
         """
+        check_limit(limit)
         first = await self.dequeue(timeout)
         tasks = [first] if first else []
         while tasks and len(tasks) < limit:
@@ -176,8 +182,8 @@ class QueueService(Service):
         Args:
             task: The delivery; `task.max_attempts` decides which attempt is the last.
             delay: Seconds before the next delivery, 0 to 366 days.
-            error: Why the attempt failed, kept in the status.
-            traceback: Where it failed, as text.
+            error: Why the attempt failed, kept in the status; of more than 16,384 characters, the beginning.
+            traceback: Where it failed, as text; of more than 16,384 characters, the end.
 
         Returns:
             True if it was done; False, and nothing changed, if the lease is no longer ours.
@@ -213,19 +219,26 @@ class QueueService(Service):
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return failed tasks whose record is kept, the latest first.
 
+        Args:
+            limit: The most to return, at least 1.
+
         Raises:
+            InvalidTask: `limit` is less than 1.
             Unsupported: The backend does not declare `dead_letters`.
         """
         raise Unsupported(type(self).__name__, "dead_letters")
 
     async def requeue(self, task_id: str) -> bool:
-        """Put a failed or cancelled task back into the queue, with its attempts counted from 0 again.
+        """Put a failed or cancelled task back into the queue, last of its equals, with its attempts counted from 0 again.
+
+        A dedupe key that another task has taken meanwhile stays with that one.
 
         Returns:
             True if it was; False if the task is not failed or cancelled.
 
         Raises:
             TaskNotFound: There is no such task.
+            QueueFull: The queue has as many tasks as it may; nothing changed.
             Unsupported: The backend does not declare `dead_letters`.
         """
         raise Unsupported(type(self).__name__, "dead_letters")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,12 +16,15 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "FINAL_STATES",
     "MAX_DELAY_SECONDS",
+    "MAX_JSON_DEPTH",
     "MAX_TASK_BYTES",
     "Counts",
     "NewTask",
     "Task",
     "TaskState",
     "TaskStatus",
+    "check_delay",
+    "check_limit",
     "encode_json",
 ]
 
@@ -34,18 +37,28 @@ MAX_TASK_BYTES = 256 * 1024
 MAX_DELAY_SECONDS = 366 * 24 * 3600
 """The longest delay of a task."""
 
+MAX_JSON_DEPTH = 100
+"""The deepest that objects and arrays may nest: within what every JSON reader takes, from every depth of its own stack."""
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
 
 class TaskState(StrEnum):
     """Where a task is in its life.
 
-        enqueue ─► pending ─ dequeue ─► processing ─ settle ─► completed
-                      ▲ │                  │  │
-                      │ └── cancel ──┐     │  └─ failed, or the last attempt is spent ─► failed ─┐
-                      │              ▼     │                                                     │
-                      │          cancelled ◄── cancel                                            │
-                      └── retry, or the lease ran out ──┘◄──────────── requeue ──────────────────┘
+                             enqueue
+                                │
+                                ▼        dequeue                   completed
+          ┌─────────────────► pending ───────────────► processing ───────────► completed
+          │                    │   ▲                    │  │   │
+          │             cancel │   └────────────────────┘  │   │ failed;
+          │                    │     retry, release, or    │   │ a retry or a lapse of the last attempt
+          │                    ▼     the lease ran out     │   └─────────────► failed
+          │                cancelled ◄─────────────────────┘                     │
+          │                    │                cancel                           │
+          └────────────────────┴─────────────────── requeue ─────────────────────┘
 
-    A task that waits for its delay is pending.
+    A task that waits for its delay is pending. A failed task whose record is kept is a dead letter.
     """
 
     PENDING = "pending"
@@ -95,7 +108,7 @@ class NewTask:
             raise InvalidTask(
                 f"task_data of {self.name!r} is {type(self.data).__name__}: expected a JSON object (a dict) or None."
             )
-        _require_number("delay", self.delay, 0, MAX_DELAY_SECONDS)
+        check_delay(self.delay)
         _require_integer("priority", self.priority, -100, 100)
         if self.max_attempts is not None:
             _require_integer("max_attempts", self.max_attempts, 1, 1000)
@@ -157,8 +170,9 @@ class TaskStatus:
         finished_at: When it came to a final state; None before.
         progress: What the worker last reported with `processing`; None before.
         result: What it was completed with; None before.
-        error: Why the latest attempt failed; None if none has.
-        traceback: Where the latest attempt failed, as text, if the worker said.
+        error: Why the latest failed attempt failed, kept while the task is tried again; None if none has, or the task
+            was completed or requeued since.
+        traceback: Where that attempt failed, as text, if the worker said.
     """
 
     id: str
@@ -197,7 +211,7 @@ class Counts:
 
 
 def encode_json(value: Any, *, what: str, max_bytes: int = MAX_TASK_BYTES) -> bytes:
-    """Return a value as strict JSON in UTF-8: no NaN, no infinity, string keys only.
+    """Return a value as strict JSON in UTF-8: no NaN, no infinity, string keys only, at most 100 levels deep.
 
     Args:
         value: What is to be written.
@@ -205,37 +219,73 @@ def encode_json(value: Any, *, what: str, max_bytes: int = MAX_TASK_BYTES) -> by
         max_bytes: The most bytes it may have.
 
     Raises:
-        InvalidTask: It is not JSON, or longer than `max_bytes`.
+        InvalidTask: It is not JSON, nests too deep, or is longer than `max_bytes`.
     """
-    _require_json_keys(value, what)
+    _require_json_shape(value, what, max_bytes)
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidTask(f"{what} is not JSON: {error}.") from error
     if len(text) > max_bytes:
-        raise InvalidTask(
-            f"{what} has {len(text)} bytes as JSON; the limit is {max_bytes}. "
-            f"Store what is large with the storage service and queue its key."
-        )
+        raise _too_large(what, f"{len(text)} bytes", max_bytes)
     return text
 
 
-def _require_json_keys(value: Any, what: str) -> None:
-    # json.dumps would quietly turn a key 1 into "1", and what comes back would not be what was sent.
-    pending = [value]
-    seen = 0
-    while pending:
-        current = pending.pop()
-        if isinstance(current, Mapping):
-            for key in current:
-                if not isinstance(key, str):
-                    raise InvalidTask(f"{what} is not JSON: the key {key!r} is not a string.")
-            pending.extend(current.values())
-        elif isinstance(current, Sequence) and not isinstance(current, str | bytes):
-            pending.extend(current)
-        seen += 1
-        if seen > 1_000_000:
-            raise InvalidTask(f"{what} is not JSON: it refers to itself or has more than a million values.")
+def check_delay(delay: float) -> None:
+    """Check a delay.
+
+    Raises:
+        InvalidTask: It is not a number of seconds from 0 to 366 days.
+    """
+    _require_number("delay", delay, 0, MAX_DELAY_SECONDS)
+
+
+def check_limit(limit: object) -> None:
+    """Check how many tasks were asked for.
+
+    Raises:
+        InvalidTask: It is not a whole number of at least 1.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InvalidTask(f"limit={limit!r}: expected a whole number of at least 1.")
+
+
+def _require_json_shape(value: Any, what: str, max_bytes: int) -> None:
+    # json.dumps would quietly turn a key 1 into "1", and what comes back would not be what was sent; and it would follow
+    # a list that holds itself a million times over. Level by level, the depth is known and no stack is used.
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        deeper: list[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                _require_json_keys(container, what)
+                values: Any = container.values()
+            elif isinstance(container, list | tuple):
+                values = container
+            else:
+                continue
+            if len(container) + len(deeper) > max_bytes:
+                raise _too_large(what, f"more than {max_bytes} values", max_bytes)
+            deeper += [inner for inner in values if type(inner) not in _SCALARS]
+        if not deeper:
+            return
+        level = deeper
+    raise InvalidTask(
+        f"{what} is not JSON that a queue can hold: it nests more than {MAX_JSON_DEPTH} levels deep, or holds itself."
+    )
+
+
+def _require_json_keys(mapping: Mapping[Any, Any], what: str) -> None:
+    for key in mapping:
+        if not isinstance(key, str):
+            raise InvalidTask(f"{what} is not JSON: the key {key!r:.80} is not a string.")
+
+
+def _too_large(what: str, size: str, max_bytes: int) -> InvalidTask:
+    return InvalidTask(
+        f"{what} has {size} as JSON; the limit is {max_bytes} bytes. "
+        f"Store what is large with the storage service and queue its key."
+    )
 
 
 def _require_text(what: str, value: object) -> None:
