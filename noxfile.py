@@ -32,8 +32,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 def group(folder: Path, name: str) -> list[str]:
     """Return the requirements of a dependency group; none where a project does not have it."""
-    declared = load(folder)
-    return list(nox.project.dependency_groups(declared, name)) if name in declared.get("dependency-groups", {}) else []
+    return list(load(folder).get("dependency-groups", {}).get(name, []))
 
 
 def needs(folder: Path, extras: Iterable[str] = ()) -> Iterator[str]:
@@ -80,7 +79,8 @@ def built(name: str, folder: Path = DIST) -> Path:
 
 def build(session: nox.Session, *options: str, into: Path) -> None:
     """Build every package; without isolation, so that build backends are installed once and not once a package."""
-    session.install("build", *sorted({line for folder in PACKAGES.values() for line in load(folder)["build-system"]["requires"]}))
+    backends = {line for folder in PACKAGES.values() for line in load(folder)["build-system"]["requires"]}
+    session.install("build", *sorted(backends))
     for stale in into.glob("*.*"):
         stale.unlink()
     for folder in PACKAGES.values():
@@ -132,7 +132,7 @@ def package(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Sources, tests and examples are typed: mypy, strict, and pyright agree."""
     install(session, [*needs_of_all(), *group(ROOT, "types")])
-    session.run("mypy", "noxfile.py", *(f"{folder}/src" for folder in PACKAGES.values()))
+    session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
     for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
         session.run("mypy", f"{folder}")  # each by itself: modules of one name in two folders are two modules
     session.run("pyright", "--pythonpath", f"{session.bin}/python")

@@ -1,0 +1,203 @@
+"""Writes the reference pages that the code itself can tell: settings, errors, hooks and promises; run by people and tests/meta.
+
+`python docs/reference.py` writes them; with `--check` it changes nothing and fails where a page does not say what the
+code says. Packages are found by walking. Run it where all of them are installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "reference"
+NOTE = "<!-- Written by docs/reference.py from the code: change the code, then run that. -->"
+
+SETTINGS = """# Settings
+
+Variables come from the environment, else from `.env` in the working directory. A named instance reads each of its
+variables with the prefix `<NAME>_` first: `ARCHIVE_R2_BUCKET_NAME`, then `R2_BUCKET_NAME`.
+
+## Selecting a backend
+
+| variable | default | backends in this repository |
+| --- | --- | --- |
+"""
+
+STRICT = "| `INDIAAI_STRICT` | `0` | with `1`, a variable that looks like a setting and is none is an error, not a warning |"
+
+ERRORS = """# Errors
+
+Every error that indiaai raises is an `IndiaAIError`. The class tells whether a retry may help: `BackendUnavailable` and
+`QueueFull` pass, the others stay. A client library's own exception is the `__cause__`. Import the core's from
+`indiaai_core`, another package's from its own front door.
+
+| error | is a | what happened |
+| --- | --- | --- |
+"""
+
+HOOKS = """# Hooks
+
+A backend is what exactly one plugin answers; a hook is what any number may answer. Register a module, or an object, whose
+functions are marked `@hookimpl` as an entry point in the group `indiaai.hooks`.
+"""
+
+PROMISES = """# Promises
+
+What every backend of a layer does, as its conformance suite checks it. A promise that needs a capability which a backend
+does not declare is checked the other way round: the backend raises `Unsupported`.
+"""
+
+
+def packages() -> list[str]:
+    """Return the import names of all packages, the core first."""
+    names = [path.parent.name.replace("-", "_") for path in ROOT.glob("packages/*/pyproject.toml")]
+    return sorted(names, key=lambda name: (name != "indiaai_core", name))
+
+
+def modules(package: str) -> Iterator[ModuleType]:
+    """Import and give every module of a package; migrations are scripts and not modules."""
+    root = importlib.import_module(package)
+    yield root
+    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+        if not found.name.endswith("__main__") and ".migrations" not in found.name:
+            yield importlib.import_module(found.name)
+
+
+def classes(base: type[Any]) -> list[type[Any]]:
+    """Return every class of ours under a base, by package, module and name."""
+    found = {
+        member: None
+        for package in packages()
+        for module in modules(package)
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, base) and member is not base and member.__module__ == module.__name__
+    }
+    return [member for member in found if not member.__name__.startswith("_")]
+
+
+def sentence(thing: object) -> str:
+    """Return the first sentence of a docstring, on one line."""
+    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s", text)[0]
+
+
+def row(*cells: str) -> str:
+    """Return a line of a table."""
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def settings() -> str:
+    """List every variable: those that select a backend, and those that a backend reads."""
+    text = SETTINGS
+    for name, default, backends in layers():
+        text += row(f"`{name.upper()}_TYPE`", f"`{default}`", ", ".join(f"`{backend}`" for backend in backends))
+    text += f"{STRICT}\n"
+    base = importlib.import_module("indiaai_core.settings").BackendSettings
+    return text + "".join(settings_of(settings_class) for settings_class in classes(base))
+
+
+def layers() -> Iterator[tuple[str, str, list[str]]]:
+    """Give each layer that a package declares: its name, its default backend, and the backends that packages bring."""
+    projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in sorted(ROOT.glob("packages/*/pyproject.toml"))]
+    groups: list[dict[str, dict[str, str]]] = [project.get("entry-points", {}) for project in projects]
+    for group in groups:
+        for name, value in group.get("indiaai.layers", {}).items():
+            module, _, attribute = value.partition(":")
+            layer = getattr(importlib.import_module(module), attribute)
+            yield name, layer.default_backend, sorted({key for other in groups for key in other.get(f"indiaai.{name}", {})})
+
+
+def settings_of(settings_class: type[Any]) -> str:
+    """List the variables of one class of settings."""
+    variables = importlib.import_module("indiaai_core.settings").field_variables(settings_class)
+    package = settings_class.__module__.partition(".")[0]
+    text = f"\n## {settings_class.__name__}\n\n`{package}`. {sentence(settings_class)}\n\n"
+    text += row("variable", "type", "default", "what it is") + row("---", "---", "---", "---")
+    for name, field in settings_class.model_fields.items():
+        kind = re.sub(r"\b(?:\w+\.)+(?=[A-Z])", "", inspect.formatannotation(field.annotation))
+        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        names = " or ".join(f"`{variable}`" for variable in variables[name])
+        text += row(names, f"`{kind}`", default, field.description or "")
+    return text
+
+
+def errors() -> str:
+    """List every error under its parent, and what it says."""
+    root = importlib.import_module("indiaai_core.errors").IndiaAIError
+    text = ERRORS
+    for error in [root, *classes(root)]:
+        text += row(f"`{error.__name__}`", ", ".join(f"`{parent.__name__}`" for parent in error.__bases__), sentence(error))
+    return text
+
+
+def hooks() -> str:
+    """List every hook with its signature and its whole docstring."""
+    specs = importlib.import_module("indiaai_core.hooks").HookSpecs
+    text = HOOKS
+    for name, hook in inspect.getmembers(specs, inspect.isfunction):
+        parameters = [str(value) for key, value in inspect.signature(hook).parameters.items() if key != "self"]
+        words = inspect.cleandoc(hook.__doc__ or "").replace("Args:\n", "Arguments:\n\n").replace("\n    ", "\n- ")
+        text += f"\n## {name}\n\n```python\ndef {name}({', '.join(parameters)}): ...\n```\n\n{words}\n"
+    return text
+
+
+def promises() -> str:
+    """List every suite's promises."""
+    kit = importlib.import_module("indiaai_core.testing")
+    text = PROMISES
+    for suite in suites():
+        text += f"\n## {suite.__name__}\n\n`from {door_of(suite)} import {suite.__name__}`\n\n"
+        text += row("number", "promise", "needs") + row("---", "---", "---")
+        for kept in kit.list_promises(suite):
+            text += row(kept.number, kept.sentence, ", ".join(f"`{need}`" for need in kept.needs))
+    return text
+
+
+def door_of(suite: type[Any]) -> str:
+    """Return the module from which a suite is to be imported."""
+    return f"{suite.__module__.partition('.')[0]}.testing"
+
+
+def suites() -> list[type[Any]]:
+    """Return the suites that packages offer in the `__all__` of their `testing`, by the promises' first number."""
+    kit = importlib.import_module("indiaai_core.testing")
+    found: list[type[Any]] = []
+    for package in packages():
+        if importlib.util.find_spec(f"{package}.testing"):
+            door = importlib.import_module(f"{package}.testing")
+            offered = filter(inspect.isclass, (getattr(door, name) for name in door.__all__))
+            found += [one for one in offered if issubclass(one, kit.Conformance) and kit.list_promises(one)]
+    return sorted(found, key=lambda suite: str(kit.list_promises(suite)[0].number))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or compare them; 1 if a compared one is not what it should be."""
+    is_check = "--check" in arguments
+    stale = []
+    for page in (settings, errors, hooks, promises):
+        title, _, rest = page().partition("\n")
+        path, text = PAGES / f"{page.__name__}.md", f"{title}\n\n{NOTE}\n{rest}"
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        stale.append(path.name)
+        if not is_check:
+            PAGES.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+    if stale:
+        outcome = "not what the code says; write them anew: python docs/reference.py" if is_check else "written"
+        sys.stdout.write(f"{', '.join(stale)}: {outcome}\n")
+    return 1 if stale and is_check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
