@@ -55,7 +55,9 @@ STATUS_CODES: Mapping[type[IndiaAIError], int] = {
 
 
 def service(layer: str, name: str | None = None) -> Any:
-    """Return what gives an endpoint a layer's service, as in `Annotated[SearchService, service("search")]`.
+    """Return the dependency that gives an endpoint a layer's service.
+
+    For example `search: Annotated[SearchService, service("search")]`.
 
     Args:
         layer: The layer's name.

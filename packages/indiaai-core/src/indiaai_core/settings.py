@@ -126,7 +126,8 @@ def _fault(
     field_name = name if name in settings_class.model_fields else by_variable.get(name.upper(), name)
     field = settings_class.model_fields.get(field_name)
     if field is None:  # the model as a whole, or an argument it does not know
-        return Fault(name or settings_class.__name__, "not as a whole" if not name else "unknown", message)
+        found = "there is no such setting" if name else "the settings do not go together"
+        return Fault(name or settings_class.__name__, found, message.removeprefix("Value error, "))
     variable = environment.variable(next(_variables(settings_class, field_name)))
     shown = variable if name not in given and field_name not in given else f"{settings_class.__name__}({field_name}=…)"
     found = "not set" if kind == "missing" else _shown(value, is_secret=_is_secret(field.annotation))

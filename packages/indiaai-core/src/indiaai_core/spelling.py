@@ -60,6 +60,8 @@ def _suspect(variable: str, known: set[str], prefixes: tuple[str, ...]) -> Itera
         remedy = f"rename it to {near}, or remove it" if near else "remove it"
         yield Fault(variable, "no setting has this name", near or "the name of a setting", remedy)
         return
+    if variable.endswith(tuple(f"_{name}" for name in _type_variables())):  # a named instance's, such as OLD_STORAGE_TYPE
+        return
     # 0.8 tells STORAGE_TPYE (0.92) from DATABASE_URL, which is like DATABASE_TYPE (0.72) and a setting of another backend.
     near = _nearest(variable, _type_variables(), cutoff=0.8)
     if near:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from indiaai_core.cli.entry import print_version
 from indiaai_core.platform import current_platform
 
 __all__ = ["build_app"]
@@ -29,10 +30,19 @@ def build_app() -> typer.Typer:
     return app
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print_version()
+        raise typer.Exit
+
+
 def _root(
-    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    pass  # `--version` alone is answered before typer is imported; it stands here for the help
+    pass  # the option's callback does the work
 
 
 def _plugins(*, json: Json = False) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["main"]
+__all__ = ["main", "print_version"]
 
 
 def main() -> None:
     """Run the command line on the process's arguments and exit with its status."""
     if sys.argv[1:] in (["--version"], ["-V"]):  # answered without the 0.2 s that the commands' imports take
-        from importlib_metadata import version
-
-        sys.stdout.write(f"indiaai {version('indiaai-core')}\n")
+        print_version()
         return
     try:
         from indiaai_core.cli.app import build_app
@@ -22,3 +20,10 @@ def main() -> None:
         sys.stderr.write('The command line needs more than the core. Install it: pip install "indiaai-core[cli]"\n')
         raise SystemExit(2) from None
     build_app()()
+
+
+def print_version() -> None:
+    """Print the version of the core's distribution."""
+    from importlib_metadata import version
+
+    sys.stdout.write(f"indiaai {version('indiaai-core')}\n")

@@ -27,9 +27,9 @@ def delegate(service: Any, *, interface: type[Any], around: Around) -> Any:
         interface: The layer's interface.
         around: Makes the replacement of an operation.
     """
-    proxy = object.__new__(_proxy_class(interface))
+    proxy = object.__new__(_proxy_class(interface))  # type: ignore[arg-type] # mypy takes a class for unhashable
     proxy.__dict__["_inner"] = service
-    for name in _operations(interface):
+    for name in _operations(interface):  # type: ignore[arg-type] # likewise
         method = getattr(service, name)
         is_wrapped = name not in _LIFECYCLE and (iscoroutinefunction(method) or isasyncgenfunction(method))
         proxy.__dict__[name] = around(name, method) if is_wrapped else method

@@ -1,0 +1,307 @@
+"""The command line: what is installed, whether it works, and what is said where it does not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from indiaai_core import ConfigurationError, Platform, cli
+from indiaai_core.cli import check as check_command
+from indiaai_core.cli import output
+from indiaai_core.cli import worker as worker_command
+from indiaai_core.cli.app import build_app
+from installed import DICT_STORAGE, SitePackages
+
+FAILING = DICT_STORAGE + "\n        async def check(self):\n            raise {error}\n"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Run the command line and return its status and what it printed."""
+    result = CliRunner().invoke(build_app(), list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def run_json(*arguments: str) -> tuple[int, Any]:
+    """Run the command line and return its status and the JSON it printed."""
+    status, text = run(*arguments, "--json")
+    return status, json.loads(text)
+
+
+def test_plugins_lists_layers_and_what_is_selected(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every backend stands there with its distribution, version and capabilities, and which one is in use."""
+    site.backend("local")
+    site.backend(
+        "acme", source=DICT_STORAGE.replace("def __init__", 'capabilities = frozenset({"list"})\n\n        def __init__', 1)
+    )
+    monkeypatch.setenv("STORAGE_TYPE", "acme")
+
+    status, found = run_json("plugins")
+
+    storage = {row["backend"]: row for row in found["backends"] if row["layer"] == "storage"}
+    assert status == 0
+    assert storage["acme"] == {
+        "layer": "storage",
+        "backend": "acme",
+        "selected": True,
+        "distribution": "acme-storage-acme",
+        "version": "1.0",
+        "capabilities": ["list"],
+        "error": None,
+    }
+    assert not storage["local"]["selected"]
+
+
+def test_plugins_shows_what_does_not_load_and_what_is_missing(site: SitePackages) -> None:
+    """A broken backend, a selected one that is not installed, a broken layer and a broken file each stand there."""
+    site.backend("broken", source="raise RuntimeError('boom')")
+    site.install("bad-layer", entry_points="[indiaai.layers]\nsearch = not_there:LAYER\n")
+    (site.install("bad-file") / "entry_points.txt").write_bytes(b"[indiaai.storage]\n\xff\xfe\n")
+
+    _, found = run_json("plugins")
+
+    errors = {row["backend"]: row["error"] for row in found["backends"]}
+    assert "RuntimeError: boom" in errors["broken"]
+    assert "pip install indiaai-storage-local" in errors["local"]
+    assert any("bad-file" in problem for problem in found["problems"])
+    assert any("'search'" in problem for problem in found["problems"])
+
+
+def test_plugins_prints_lines_for_a_pipe_and_a_table_for_a_person(
+    site: SitePackages, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a pipe each row is one line with tabs; on a terminal it is a table."""
+    site.backend("local")
+    site.backend("broken", source="raise RuntimeError('boom')")
+
+    _, piped = run("plugins")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.print_table(["name", "state"], [["local", "fine"], ["broken", "ERROR: boom"]])
+
+    assert "storage\tlocal\tselected\tacme-storage-local\t1.0\t\n" in piped
+    table = capsys.readouterr().out
+    assert "local" in table
+    assert "ERROR: boom" in table
+    assert "\t" not in table
+
+
+def test_check_makes_a_round_trip_through_each_selected_backend(site: SitePackages) -> None:
+    """All is well: status 0, and each backend named."""
+    site.backend("local")
+
+    status, text = run("check")
+
+    assert status == 0
+    assert "ok   settings: storage=Backend" in text
+    assert "ok   storage: Backend: round trip in" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "shown", "remedy"),
+    [
+        ("RuntimeError('boom')", "RuntimeError: boom", "see the backend's page"),
+        (
+            "__import__('indiaai_core').BackendUnavailable('no answer from 127.0.0.1')",
+            "no answer from",
+            "see that the server runs",
+        ),
+        (
+            "__import__('indiaai_core').InvalidSettings([__import__('indiaai_core').Fault('ACME_X', 'bad', 'good', 'mend it')])",
+            "ACME_X: bad, expected good",
+            "mend it",
+        ),
+    ],
+)
+def test_check_fails_with_the_remedy(site: SitePackages, error: str, shown: str, remedy: str) -> None:
+    """A backend that does not serve: status 1, what happened and what to do."""
+    site.backend("local", source=FAILING.format(error=error))
+
+    status, found = run_json("check")
+
+    [_, storage] = found["checks"]
+    assert (status, found["ok"], storage["is_ok"]) == (1, False, False)
+    assert shown in storage["detail"]
+    assert remedy in storage["remedy"]
+
+
+def test_check_gives_up_on_a_backend_that_hangs(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that does not answer is a failure and not a wait without end."""
+    monkeypatch.setattr(check_command, "PROBE_TIMEOUT_SECONDS", 0.05)
+    hanging = (
+        "import anyio\n"
+        + DICT_STORAGE.replace("\n    ", "\n")
+        + "\n    async def check(self):\n        await anyio.sleep(60)\n"
+    )
+    site.backend("local", source=hanging)
+
+    status, text = run("check")
+
+    assert status == 1
+    assert "FAIL storage: Backend: no answer within 0.05 s" in text
+    assert "to mend it: see that the server runs" in text
+
+
+def test_check_names_every_fault_of_the_configuration(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong before anything could be tried is listed by variable, with the line that mends it."""
+    monkeypatch.setenv("STORAGE_TYPE", "r2")
+    monkeypatch.setenv("QUEUE_TYPE", "redis")
+
+    status, text = run("check")
+
+    assert status == 1
+    assert "FAIL STORAGE_TYPE: 'r2' is not installed" in text
+    assert "pip install indiaai-storage-r2" in text
+    assert "pip install indiaai-queue-redis" in text
+
+
+def test_check_says_an_error_without_faults_whole(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's configuration error that lists no faults is shown as it is."""
+    site.backend("local", source="from indiaai_core import ConfigurationError\n" + "class Backend: pass\n")
+
+    def fail(*_: object) -> None:
+        raise ConfigurationError("everything is wrong")
+
+    monkeypatch.setattr(Platform, "prepare", fail)
+
+    status, text = run("check")
+
+    assert status == 1
+    assert "FAIL settings: everything is wrong" in text
+
+
+def test_check_says_that_nothing_is_selected(site: SitePackages) -> None:
+    """An installation of the core alone has nothing to check, and says so."""
+    status, text = run("check")
+
+    assert status == 0
+    assert "no layer is selected" in text
+
+
+def test_check_names_another_package_s_malformed_metadata(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stops other libraries' starts is named; it does not fail the check."""
+    (site.install("broken") / "entry_points.txt").write_bytes(b"[x]\n\xff\xfe\n")
+
+    status, text = run("check")
+
+    assert status == 0
+    assert "note broken: malformed" in text
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal gets colours; a pipe, or anybody who sets `NO_COLOR`, gets plain text."""
+    output.print_check("a", "b", is_ok=True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    output.print_check("a", "b", is_ok=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.print_check("a", "b", is_ok=True, remedy="not shown")
+
+    plain, coloured, no_color = capsys.readouterr().out.splitlines()
+    assert plain == no_color == "ok   a: b"
+    assert coloured == "\x1b[32mok  \x1b[0m a: b"
+
+
+def test_worker_runs_what_it_is_pointed_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`module:worker` is looked for in the working directory, and worked until it stops."""
+    served: list[object] = []
+
+    async def serve(worker: object, _: object) -> None:
+        served.append(worker)
+
+    monkeypatch.setattr(worker_command, "serve", serve)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "acme_tasks.py").write_text("from indiaai_core import Worker\nworker = Worker()\n", encoding="utf-8")
+
+    status, _ = run("worker", "acme_tasks:worker")
+
+    assert status == 0
+    assert served == [sys.modules.pop("acme_tasks").worker]
+
+
+def test_worker_says_why_it_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is not there is one sentence and status 1."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    status, text = run("worker", "acme_nowhere:worker")
+
+    assert status == 1
+    assert "acme_nowhere" in text
+
+
+def test_plugins_may_add_commands(site: SitePackages) -> None:
+    """A hook adds a command, and it is there."""
+    source = (
+        "from indiaai_core import hookimpl\n@hookimpl\ndef add_commands(app):\n    @app.command('acme')\n"
+        "    def acme(): print('from acme')\n"
+    )
+    site.install("acme-cli", entry_points="[indiaai.hooks]\nacme = acme_cli_m\n", modules={"acme_cli_m": source})
+
+    assert run("acme") == (0, "from acme\n")
+
+
+def test_the_script_prints_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`indiaai --version` answers at once, without the commands' imports."""
+    monkeypatch.setattr(sys, "argv", ["indiaai", "--version"])
+
+    cli.main()
+
+    assert capsys.readouterr().out.startswith("indiaai 0.")
+
+
+def test_the_script_runs_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], site: SitePackages
+) -> None:
+    """Without an option of its own the script hands over to the commands."""
+    monkeypatch.setattr(sys, "argv", ["indiaai", "plugins", "--json"])
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+
+    assert caught.value.code == 0
+    assert "backends" in json.loads(capsys.readouterr().out)
+
+
+def test_help_comes_without_a_command() -> None:
+    """The bare command shows what there is."""
+    result = CliRunner().invoke(build_app(), [])
+
+    assert "plugins" in result.output
+
+
+def test_the_version_is_an_option_of_the_commands_too() -> None:
+    """`--version` beside other arguments answers like alone."""
+    status, text = run("--version", "plugins")
+
+    assert status == 0
+    assert text.startswith("indiaai 0.")
+
+
+def test_without_the_extra_the_script_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bare core has no typer: the script names the extra and ends with status 2."""
+    monkeypatch.setattr(sys, "argv", ["indiaai", "plugins"])
+    monkeypatch.delitem(sys.modules, "indiaai_core.cli.app", raising=False)
+    monkeypatch.setitem(sys.modules, "typer", None)
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+
+    assert caught.value.code == 2
+    assert 'pip install "indiaai-core[cli]"' in capsys.readouterr().err
+
+
+def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken installation is not called a missing extra."""
+    monkeypatch.setattr(sys, "argv", ["indiaai", "plugins"])
+    monkeypatch.delitem(sys.modules, "indiaai_core.cli.app", raising=False)
+    monkeypatch.setitem(sys.modules, "indiaai_core.platform", None)
+
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()
