@@ -1,0 +1,95 @@
+"""What the queue keeps of one task; imported by the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, Task, TaskState, TaskStatus
+
+__all__ = ["Lease", "Record"]
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One task, from `enqueue` until it is forgotten. Data stays JSON, so that nobody's later change reaches it.
+
+    Attributes:
+        sequence: Its place among equals; a requeued task gets a new one.
+        due: When its delay, its lease or its record ends, whichever it has now, on the store's clock.
+        lease: The token of its lease; empty while it has none.
+        holder: The service object that the lease was given through.
+    """
+
+    id: str
+    name: str
+    data: bytes
+    priority: int
+    max_attempts: int | None
+    dedupe_key: str | None
+    enqueued_at: datetime
+    sequence: int
+    due: float = 0.0
+    state: TaskState = TaskState.PENDING
+    attempts: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: bytes | None = None
+    result: bytes | None = None
+    error: str | None = None
+    traceback: str | None = None
+    lease: str = ""
+    holder: object = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether all attempts were made. What a handler would allow is not known here."""
+        return self.attempts >= (self.max_attempts or DEFAULT_MAX_ATTEMPTS)
+
+    def as_status(self) -> TaskStatus:
+        """Return what a caller may know; call it on a copy, outside of the lock: reading JSON takes its time."""
+        return TaskStatus(
+            id=self.id,
+            name=self.name,
+            state=self.state,
+            attempts=self.attempts,
+            enqueued_at=self.enqueued_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            progress=_read(self.progress),
+            result=_read(self.result),
+            error=self.error,
+            traceback=self.traceback,
+        )
+
+
+class Lease(NamedTuple):
+    """One delivery, as it was when it was made: the record itself may change as soon as the lock is free."""
+
+    record: Record
+    token: str
+    attempt: int
+    data: bytes
+    expires_at: datetime
+
+    def as_task(self) -> Task:
+        """Return the delivery with its data read; outside of the lock."""
+        record = self.record
+        return Task(
+            id=record.id,
+            name=record.name,
+            data=json.loads(self.data),
+            attempt=self.attempt,
+            max_attempts=record.max_attempts,
+            priority=record.priority,
+            enqueued_at=record.enqueued_at,
+            lease_expires_at=self.expires_at,
+            lease=self.token,
+            dedupe_key=record.dedupe_key,
+        )
+
+
+def _read(text: bytes | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,0 +1,199 @@
+"""The queue backend `memory`; loaded through the entry point `indiaai.queue: memory`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from indiaai_core import BackendUnavailable, Counts, NewTask, QueueService, Task, TaskState, TaskStatus
+from indiaai_core.queue import StatusUpdate, check_delay, check_limit
+from indiaai_queue_memory.record import Lease
+from indiaai_queue_memory.settings import MemorySettings
+from indiaai_queue_memory.shared import SharedStore, StoreOfProcess
+from indiaai_queue_memory.waiters import Waiter
+
+__all__ = ["InMemoryQueueService", "MemoryQueueService"]
+
+SLICE = 200
+"""How many tasks of a batch are written to JSON before other tasks of the event loop get their turn."""
+
+
+class InMemoryQueueService(QueueService):
+    """A whole queue in the memory of this process: it is gone when the process ends.
+
+    One instance may be shared by any number of tasks, event loops and threads. A process that is forked off starts with an
+    empty queue of its own. Nothing polls: calls that wait are woken by what they wait for.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"retry", "cancel", "dead_letters", "counts", "purge", "delay", "priority", "dedupe", "in_process"}
+    )
+    contract_version: ClassVar[int] = 1
+    settings_class: ClassVar[type[MemorySettings]] = MemorySettings
+
+    def __init__(self, settings: MemorySettings | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with an empty queue.
+
+        Args:
+            settings: What is not given is read from the environment.
+            clock: Gives seconds that never go back, for delays and leases; calls that wait sleep by their event loop's own.
+        """
+        self.settings = settings if settings is not None else MemorySettings()
+        self.lease_seconds = self.settings.lease_seconds
+        self._stores = StoreOfProcess(self.settings, clock=clock)
+        self._clock = clock
+        self._is_closed = False
+
+    def share(self) -> InMemoryQueueService:
+        """Return another service object on the same queue, as two workers on one server would have."""
+        other = InMemoryQueueService(self.settings, clock=self._clock)
+        other._stores = self._stores
+        return other
+
+    async def enqueue(
+        self,
+        task_name: str,
+        task_data: Mapping[str, Any] | None = None,
+        *,
+        delay: float = 0,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        dedupe_key: str | None = None,
+    ) -> str:
+        """Put a task into the queue."""
+        data = {} if task_data is None else task_data
+        task = NewTask(task_name, data, delay, priority, max_attempts, dedupe_key)
+        encoded = task.encoded(self.settings.max_task_bytes)
+        async with self._open() as store:
+            return store.add([(task, encoded)])[0]
+
+    async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
+        """Put many tasks into the queue at once: all of them, or none."""
+        batch: list[tuple[NewTask, bytes]] = []
+        for number, task in enumerate(tasks, start=1):
+            batch.append((task, task.encoded(self.settings.max_task_bytes)))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        async with self._open() as store:
+            return store.add(batch)
+
+    async def dequeue(self, timeout: float | None = None) -> Task | None:
+        """Lease the task that is next."""
+        leases = await self._lease(1, timeout)
+        return leases[0].as_task() if leases else None
+
+    async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+        """Lease up to `limit` tasks in one step."""
+        check_limit(limit)
+        return [lease.as_task() for lease in await self._lease(limit, timeout)]
+
+    async def get_status(self, task_id: str) -> TaskStatus:
+        """Return what the queue knows about a task."""
+        async with self._open() as store:
+            record = store.status(task_id)
+        return record.as_status()
+
+    async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
+        """Settle or renew a task under its lease."""
+        update = StatusUpdate.of(status, data, max_bytes=self.settings.max_task_bytes)
+        async with self._open() as store:
+            return store.update(task_id, update, holder=self)
+
+    async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
+        """Give a task back after a failed attempt, or make it a dead letter if that was its last."""
+        check_delay(delay)
+        failure = StatusUpdate.failure(error, traceback=traceback)
+        async with self._open() as store:
+            return store.retry(task, delay=delay, failure=failure)
+
+    async def release(self, task: Task) -> bool:
+        """Give a task back untouched, at its old place."""
+        async with self._open() as store:
+            return store.release(task)
+
+    async def cancel(self, task_id: str) -> bool:
+        """Stop a task from being worked."""
+        async with self._open() as store:
+            return store.cancel(task_id)
+
+    async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
+        """Return failed tasks whose record is kept, the latest first."""
+        check_limit(limit)
+        async with self._open() as store:
+            records = store.dead_letters(limit)
+        return [record.as_status() for record in records]
+
+    async def requeue(self, task_id: str) -> bool:
+        """Put a failed or cancelled task back into the queue."""
+        async with self._open() as store:
+            return store.requeue(task_id)
+
+    async def counts(self) -> Counts:
+        """Return how many tasks the queue holds."""
+        async with self._open() as store:
+            return store.counts()
+
+    async def purge(self) -> int:
+        """Forget every task that is pending or a dead letter when it is called."""
+        async with self._open() as store:
+            records = store.forgettable()
+        forgotten = 0
+        for start in range(0, len(records), SLICE):
+            async with self._open() as store:
+                forgotten += store.forget(records[start : start + SLICE])
+            await asyncio.sleep(0)
+        return forgotten
+
+    async def check(self) -> None:
+        """Prove that the service is open."""
+        self._open()
+
+    async def aclose(self) -> None:
+        """End every call that waits, and let go of the queue: it is gone unless another service object shares it."""
+        self._is_closed = True
+        shared, self._stores = self._stores.get(), StoreOfProcess(self.settings, clock=self._clock)
+        loop = asyncio.get_running_loop()
+        while any(waiter.loop is loop for waiter in self._wake_own(shared)):
+            await asyncio.sleep(0)  # they are awake, and leave at their next turn with their timers
+
+    def _open(self) -> SharedStore:
+        if self._is_closed:
+            raise BackendUnavailable("This queue service is closed: take one from a platform that is open, or make a new one.")
+        return self._stores.get()
+
+    async def _lease(self, limit: int, timeout: float | None) -> list[Lease]:
+        shared = self._open()
+        async with shared as store:
+            leases = store.lease(limit, holder=self)
+        if leases or timeout is None or timeout <= 0:
+            return leases
+        return await self._wait_for_leases(shared, limit, timeout)
+
+    async def _wait_for_leases(self, shared: SharedStore, limit: int, timeout: float) -> list[Lease]:
+        waiter = Waiter(self)
+        deadline = waiter.loop.time() + timeout
+        try:
+            while True:
+                async with shared as store:
+                    seconds = deadline - waiter.loop.time()
+                    leases = [] if self._is_closed else store.lease(limit, holder=self)
+                    if leases or self._is_closed or seconds <= 0:
+                        return leases
+                    if shared.waiters.lie_down(waiter, next_due=store.next_due()):
+                        seconds = min(seconds, store.seconds_until_due())
+                await waiter.sleep(seconds)
+        finally:
+            # Nothing is awaited between a lease and the return, so a cancelled call has leased nothing. If it was woken and
+            # cancelled at once, leaving passes the wake-up on to the next who waits.
+            with shared:
+                shared.waiters.leave(waiter)
+
+    def _wake_own(self, shared: SharedStore) -> list[Waiter]:
+        with shared:
+            return shared.waiters.wake_all(self)
+
+
+MemoryQueueService = InMemoryQueueService
+"""The same class by the name that the naming rule gives it."""
