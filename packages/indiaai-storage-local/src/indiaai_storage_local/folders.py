@@ -1,0 +1,104 @@
+"""A directory whose entries are reached without following links; imported by the tree alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Folder"]
+
+_BY_DESCRIPTOR = os.open in os.supports_dir_fd
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# O_NONBLOCK: opening a planted FIFO must not wait for its other end.
+_FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Folder:
+    """One directory, held open: what is renamed or linked behind its back cannot lead a call elsewhere.
+
+    Where the system has no directory descriptors (Windows) it is a path, and a link that is there is refused on the way.
+    It lives as long as one `with` block and belongs to one thread.
+    """
+
+    def __init__(self, path: str, *, parent: Folder | None = None) -> None:
+        """Open the directory; under a parent, `path` is a name in it and may not be a link."""
+        self.path: str = os.path.join(parent.path, path) if parent else path
+        self.descriptor: int | None = None
+        if _BY_DESCRIPTOR and parent:
+            self.descriptor = os.open(path, _FOLDER_FLAGS | _NO_FOLLOW, dir_fd=parent.descriptor)
+        elif _BY_DESCRIPTOR:
+            self.descriptor = os.open(path, _FOLDER_FLAGS)
+        elif not stat.S_ISDIR((os.lstat if parent else os.stat)(self.path).st_mode):
+            raise NotADirectoryError(20, "Not a directory", self.path)
+
+    def make(self, name: str) -> bool:
+        """Make a folder in this one; False if there is one."""
+        try:
+            os.mkdir(self._at(name), dir_fd=self.descriptor)
+        except FileExistsError:
+            return False
+        return True
+
+    def open_file(self, name: str, *, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
+        """Open a regular file in this folder and return its descriptor.
+
+        Raises:
+            OSError: It cannot be opened, or it is a link or no regular file.
+        """
+        descriptor = os.open(self._at(name), flags | _FILE_FLAGS, mode, dir_fd=self.descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(22, "Not a regular file", os.path.join(self.path, name))
+        return descriptor
+
+    def publish(self, name: str, *, into: Folder, under: str, is_new: bool) -> None:
+        """Give a file of this folder its place in another, in one step.
+
+        Raises:
+            FileExistsError: `is_new` was asked for and the place is taken.
+        """
+        place: Callable[..., None] = os.link if is_new else os.replace
+        place(self._at(name), into._at(under), src_dir_fd=self.descriptor, dst_dir_fd=into.descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(self._at(name), dir_fd=self.descriptor)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(self._at(name), dir_fd=self.descriptor)
+
+    def names(self) -> list[tuple[str, bool]]:
+        """Return the names of the folders (True) and regular files (False) in this one; links and devices are left out."""
+        with os.scandir(self.path if self.descriptor is None else self.descriptor) as entries:
+            return [
+                (entry.name, is_folder)
+                for entry in entries
+                if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False)
+            ]
+
+    def identity(self) -> tuple[int, int]:
+        """Return what no other directory has, as long as this one is there."""
+        found = os.stat(self.path if self.descriptor is None else self.descriptor)
+        return found.st_dev, found.st_ino
+
+    def sync(self) -> None:
+        """Wait until the names in this folder are on the disk, where the system can do that for a directory."""
+        if self.descriptor is not None:
+            os.fsync(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.path, name) if self.descriptor is None else name

@@ -1,0 +1,195 @@
+"""Answers the links that the service signed: a small ASGI application; imported by the service when somebody serves it.
+
+Conditions and ranges are RFC 9110's: sections 13.1.2 (If-None-Match), 13.1.5 (If-Range) and 14 (ranges).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
+from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, normalize_key
+from indiaai_storage_local.files import ObjectFile
+from indiaai_storage_local.signatures import is_signed
+
+if TYPE_CHECKING:
+    from indiaai_storage_local.service import LocalStorageService
+
+__all__ = ["LinkRoutes"]
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = dict[str, str]
+
+_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "application/pdf", "text/plain"})
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+class _ClientGone(Exception):
+    pass
+
+
+class LinkRoutes:
+    """The ASGI application of one service; it keeps nothing between requests."""
+
+    def __init__(self, service: LocalStorageService) -> None:
+        """Serve this service's links."""
+        self._service = service
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; its path, less the mount's, is the object's key."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        method: str = scope["method"]
+        answer = {"GET": self._get, "HEAD": self._get, "PUT": self._put}.get(method)
+        if answer is None:
+            await _refuse(send, 405, "Use GET, HEAD or PUT, as the link was made for.", {"allow": "GET, HEAD, PUT"})
+            return
+        try:
+            key = normalize_key(path.removeprefix("/"))
+            await self._require_signature("PUT" if method == "PUT" else "GET", key, scope, headers)
+            await answer(key, method, headers, receive, send)
+        except _Refusal as refusal:
+            await _refuse(send, refusal.status, str(refusal), refusal.headers)
+        except ObjectNotFound:
+            await _refuse(send, 404, "There is no such object.")
+        except BackendUnavailable:
+            await _refuse(send, 503, "The storage does not answer for now; try again.", {"retry-after": "5"})
+        except (_ClientGone, OSError):  # nobody is left to answer
+            return
+        except StorageError as error:
+            await _refuse(send, 400 if isinstance(error, ValueError) else 500, "The storage cannot serve this object.")
+
+    async def _require_signature(self, method: str, key: str, scope: Mapping[str, Any], headers: Headers) -> None:
+        is_ours = is_signed(
+            await self._service.secret(),
+            method,
+            self._service.path_of(key),
+            query=scope["query_string"].decode("latin-1"),
+            content_type=headers.get("content-type", "") if method == "PUT" else "",
+        )
+        if not is_ours:
+            raise _Refusal(403, "The link has expired or is not valid for this request.")
+
+    async def _get(self, key: str, method: str, headers: Headers, receive: Receive, send: Send) -> None:
+        file = await self._service.open(key)
+        try:
+            known = _describe(file.info)
+            if _matches(headers.get("if-none-match"), known["etag"]):
+                await _start(send, 304, known)
+                await send({"type": "http.response.body"})
+                return
+            start, stop = 0, file.info.size
+            status = 200
+            if method == "GET" and headers.get("if-range", known["etag"]) == known["etag"]:
+                status, start, stop = _chosen_range(headers.get("range", ""), file.info.size)
+            if status == 206:
+                known["content-range"] = f"bytes {start}-{stop - 1}/{file.info.size}"
+            await _start(send, status, {**known, "content-length": str(stop - start)})
+            if method == "GET":
+                await self._send_body(file, start, stop, receive, send)
+            await send({"type": "http.response.body"})
+        finally:
+            file.close()
+
+    async def _send_body(self, file: ObjectFile, start: int, stop: int, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_wait_until_gone(receive))
+        try:
+            async for chunk in self._service.read(file, start, stop, DEFAULT_CHUNK_SIZE):
+                if gone.done():
+                    raise _ClientGone
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            gone.cancel()
+
+    async def _put(self, key: str, method: str, headers: Headers, receive: Receive, send: Send) -> None:
+        limit = self._service.settings.max_upload_bytes
+        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > limit:
+            raise _too_large(limit)
+        await self._service.upload(key, _body(receive, limit), headers["content-type"])
+        await _start(send, 200, {"content-length": "0"})
+        await send({"type": "http.response.body"})
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+
+
+def _too_large(limit: int) -> _Refusal:
+    return _Refusal(413, f"The object may have at most {limit} bytes.")
+
+
+async def _body(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    received, has_more = 0, True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        yield message.get("body", b"")
+        has_more = message.get("more_body", False)
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _describe(info: ObjectInfo) -> Headers:
+    kind = info.content_type.partition(";")[0].strip().lower()
+    headers = {
+        "content-type": info.content_type,
+        "etag": f'"{info.etag}"',
+        "last-modified": format_datetime(info.last_modified, usegmt=True),
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "x-content-type-options": "nosniff",
+        "content-disposition": "inline" if kind in _INLINE else "attachment",
+    }
+    headers["content-disposition"] += f"; filename*=UTF-8''{quote(info.key.rpartition('/')[2], safe='')}"
+    if kind in _INLINE:
+        # What a stranger uploaded shares the application's origin: it may show itself there and do nothing else. A sandboxed
+        # PDF is blocked by Chromium's viewer, which runs in an origin of its own: PDF gets the policy that it can live with.
+        headers["content-security-policy"] = "default-src 'none'" + ("" if kind == "application/pdf" else "; sandbox")
+    return headers
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in (condition or "").split(",")]
+    return etag in tags or tags == ["*"]
+
+
+def _chosen_range(header: str, size: int) -> tuple[int, int, int]:
+    """Return the status and the bytes `[start, stop)`; a header that is not one range of bytes counts for nothing."""
+    found = _RANGE.fullmatch(header.strip().lower())
+    if not found or not any(found.groups()):
+        return 200, 0, size
+    first, last = found.groups()
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if first and last and int(last) < start:
+        return 200, 0, size
+    if start >= size or start >= stop:
+        raise _Refusal(416, f"The object has {size} bytes.", {"content-range": f"bytes */{size}"})
+    return 206, start, stop
+
+
+async def _start(send: Send, status: int, headers: Headers) -> None:
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+
+
+async def _refuse(send: Send, status: int, message: str, headers: Headers | None = None) -> None:
+    body = f"{message}\n".encode()
+    known = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body)), "cache-control": "no-store"}
+    await _start(send, status, {**known, "x-content-type-options": "nosniff", **(headers or {})})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,232 @@
+"""The backend `local`: the storage contract on a directory; named by the entry point `indiaai.storage: local`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import islice
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
+
+import anyio
+
+from indiaai_core.errors import Fault, InvalidRequest, InvalidSettings
+from indiaai_core.platform import request_origin
+from indiaai_core.storage import (
+    DEFAULT_CHUNK_SIZE,
+    FileData,
+    ObjectInfo,
+    StorageService,
+    check_content_type,
+    check_expiry,
+    check_metadata,
+    check_range,
+    normalize_key,
+    normalize_prefix,
+)
+from indiaai_storage_local.drafts import Draft, chunks_of
+from indiaai_storage_local.files import ObjectFile
+from indiaai_storage_local.settings import LocalSettings
+from indiaai_storage_local.signatures import sign
+from indiaai_storage_local.threads import DiskThreads
+from indiaai_storage_local.tree import Tree
+
+__all__ = ["LocalStorageService"]
+
+ResultT = TypeVar("ResultT")
+
+_PAGE_OBJECTS = 100
+_COPY_CHUNK_BYTES = 1024 * 1024
+
+
+class LocalStorageService(StorageService):
+    """Objects in a directory, which several processes of a host may share.
+
+    What a call acknowledged survives the process and, with `LOCAL_STORAGE_FSYNC` on, a power cut. Tasks of any event
+    loops may share an instance, and a forked child may go on using it.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"stat", "list", "copy", "presign", "presign_upload", "if_absent", "metadata"}
+    )
+    contract_version: ClassVar[int] = 1
+    settings_class = LocalSettings
+
+    def __init__(self, settings: LocalSettings | None = None) -> None:
+        """Take the settings; nothing is made or read yet.
+
+        Args:
+            settings: None: read from the environment.
+        """
+        self.settings = settings or LocalSettings()
+        self._tree = Tree(os.path.abspath(self.settings.path.expanduser()), fsync=self.settings.fsync)
+        self._threads = DiskThreads()
+        secret = self.settings.url_secret
+        self._secret = secret.get_secret_value().encode() if secret else b""
+
+    async def upload(
+        self,
+        file_key: str,
+        file_data: FileData,
+        content_type: str = "application/octet-stream",
+        *,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store an object, whole or not at all: see `StorageService.upload`."""
+        key = normalize_key(file_key)
+        draft = Draft(self._tree, key, check_content_type(content_type), metadata=check_metadata(metadata), is_new=if_absent)
+        try:
+            if isinstance(file_data, bytes | bytearray | memoryview):
+                await self._work(f"store {key!r}", draft.store, file_data, on_cancel=draft.cancel)
+            else:
+                async for chunk in chunks_of(file_data, self._threads):
+                    await self._work(f"store {key!r}", draft.write, chunk)
+                await self._work(f"store {key!r}", draft.publish, on_cancel=draft.cancel)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._threads.run(draft.discard)
+            raise
+        return self.address(key)
+
+    async def download(self, file_key: str) -> bytes:
+        """Return the whole object, compared with the digest it was stored with: see `StorageService.download`."""
+        key = normalize_key(file_key)
+        return await self._work(f"read {key!r}", self._read, key)
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        """Iterate over the bytes of the version that is there now: see `StorageService.stream`."""
+        check_range(start, end, chunk_size)
+        file = await self.open(file_key)
+        try:
+            stop = file.info.size if end is None else min(end, file.info.size)
+            async for chunk in self.read(file, start, stop, chunk_size):
+                yield chunk
+        finally:
+            file.close()
+
+    async def read(self, file: ObjectFile, start: int, stop: int, chunk_size: int) -> AsyncIterator[bytes]:
+        """Iterate over the bytes `[start, stop)` of an open object, which must have them."""
+        for position in range(start, stop, chunk_size):
+            size = min(chunk_size, stop - position)
+            yield await self._work(f"read {file.info.key!r}", file.read, position, size)
+
+    async def open(self, file_key: str) -> ObjectFile:
+        """Open the version of an object that is there now; whoever calls closes it.
+
+        Raises:
+            InvalidKey: The key breaks the rules.
+            ObjectNotFound: There is no object under the key.
+        """
+        key = normalize_key(file_key)
+        return await self._work(f"read {key!r}", self._tree.open, key)
+
+    async def stat(self, file_key: str) -> ObjectInfo:
+        """Return what is known about an object: see `StorageService.stat`."""
+        file = await self.open(file_key)
+        file.close()
+        return file.info
+
+    async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        """Iterate over the objects under a prefix: see `StorageService.list`."""
+        if limit is not None and limit < 0:
+            raise InvalidRequest(f"limit={limit}: expected at least 0, or None for all.")
+        objects = islice(self._tree.objects(normalize_prefix(prefix)), limit)
+        while page := await self._work("list", lambda: [*islice(objects, _PAGE_OBJECTS)]):
+            for info in page:
+                yield info
+
+    async def copy(self, source_key: str, target_key: str) -> str:
+        """Copy an object, all or nothing: see `StorageService.copy`."""
+        key = normalize_key(target_key)
+        file = await self.open(source_key)
+        try:
+            content = self.read(file, 0, file.info.size, _COPY_CHUNK_BYTES)
+            return await self.upload(key, content, file.info.content_type, metadata=file.info.metadata)
+        finally:
+            file.close()
+
+    async def delete(self, file_key: str) -> bool:
+        """Remove an object: see `StorageService.delete`."""
+        key = normalize_key(file_key)
+        return await self._work(f"delete {key!r}", self._tree.delete, key)
+
+    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+        """Return a signed link that the application serves: see `StorageService.get_url`."""
+        key, seconds = normalize_key(file_key), check_expiry(expires_in)
+        return f"{self.address(key)}?{sign(await self.secret(), 'GET', self.path_of(key), expires_in=seconds)}"
+
+    async def get_upload_url(
+        self, file_key: str, expires_in: int = 3600, *, content_type: str = "application/octet-stream"
+    ) -> str:
+        """Return a signed link to PUT an object to: see `StorageService.get_upload_url`."""
+        key, seconds, kind = normalize_key(file_key), check_expiry(expires_in), check_content_type(content_type)
+        query = sign(await self.secret(), "PUT", self.path_of(key), expires_in=seconds, content_type=kind)
+        return f"{self.address(key)}?{query}"
+
+    async def check(self) -> None:
+        """Prove that an object could be written.
+
+        Raises:
+            InvalidSettings: `LOCAL_STORAGE_PATH` is not, and cannot be made, a directory that may be written to.
+            BackendUnavailable: The disk is full, fails or is gone.
+        """
+        try:
+            await self._threads.run(self._probe)
+        except OSError as error:
+            fault = self._tree.fault("take a file", error)
+            if isinstance(error, FileExistsError | NotADirectoryError | PermissionError) or error.errno == 30:  # EROFS
+                expected = "a directory that can be made and written to"
+                found = Fault("LOCAL_STORAGE_PATH", f"{self._tree.root} ({error.strerror})", expected)
+                raise InvalidSettings([found]) from error
+            raise fault from error
+
+    async def aclose(self) -> None:
+        """Let the worker threads end."""
+        self._threads.close()
+
+    @property
+    def http_app(self) -> Any:
+        """The ASGI application that answers this service's links."""
+        from indiaai_storage_local.routes import LinkRoutes
+
+        return LinkRoutes(self)
+
+    def path_of(self, key: str) -> str:
+        """Return where an object is served, with its key as it is: what a signature is bound to."""
+        return f"{self.served_at or '/_indiaai/storage/default'}/{key}"
+
+    def address(self, key: str) -> str:
+        """Return an object's lasting address: absolute where a setting or the current request says to whom."""
+        return f"{self.settings.public_url or request_origin.get()}{quote(self.path_of(key))}"
+
+    async def secret(self) -> bytes:
+        """Return what signs links."""
+        if not self._secret:
+            self._secret = await self._work("keep the secret that signs links", self._tree.secret)
+        return self._secret
+
+    def _read(self, key: str) -> bytes:
+        file = self._tree.open(key)
+        try:
+            return file.read_all()
+        finally:
+            file.close()
+
+    def _probe(self) -> None:
+        name, descriptor = self._tree.create()
+        try:
+            os.write(descriptor, b"\0")
+        finally:
+            os.close(descriptor)
+            self._tree.discard(name)
+
+    async def _work(
+        self, action: str, function: Callable[..., ResultT], *args: Any, on_cancel: Callable[[], None] | None = None
+    ) -> ResultT:
+        try:
+            return await self._threads.run(function, *args, on_cancel=on_cancel)
+        except OSError as error:
+            raise self._tree.fault(action, error) from error
