@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,10 @@ def test_a_file_without_permission_is_a_fault_that_names_it(monkeypatch: pytest.
     """A dotenv file that the process may not read stops the start with one clear error."""
     (tmp_path / ".env").write_text("ACME_A=1\n", encoding="utf-8")
 
-    def refuse(*_: object, **__: object) -> str:  # root may read everything, so permissions alone would not show it
+    def refuse(*_: object, **__: object) -> None:  # root may read everything, so permissions alone would not show it
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
 
     with pytest.raises(InvalidSettings, match=r"\.env: the file cannot be read \(Permission denied\)"):
         Environment.read()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from indiaai_core.errors import Fault, InvalidSettings
 
@@ -29,7 +28,7 @@ class Environment(Mapping[str, str]):
         self._prefix = prefix
 
     @classmethod
-    def read(cls, overrides: Mapping[str, object] | None = None, *, env_file: str | Path = ".env") -> Environment:
+    def read(cls, overrides: Mapping[str, object] | None = None, *, env_file: str | os.PathLike[str] = ".env") -> Environment:
         """Read the variables: `overrides` first, then the process's environment, then the file.
 
         Args:
@@ -42,7 +41,7 @@ class Environment(Mapping[str, str]):
         variables: dict[str, str] = {}
         origins: dict[str, str] = {}
         layers: list[tuple[str, Mapping[str, object]]] = [
-            (str(env_file), _read_env_file(Path(env_file))),
+            (os.fspath(env_file), _read_env_file(os.fspath(env_file))),
             ("environment", os.environ),
             ("code", overrides or {}),
         ]
@@ -107,21 +106,21 @@ class Environment(Mapping[str, str]):
         return f"<Environment of {len(self)} variables>"
 
 
-def _read_env_file(path: Path) -> Mapping[str, object]:
+def _read_env_file(path: str) -> Mapping[str, object]:
     # A folder called .env is a virtual environment's habit and no fault of ours.
+    if os.path.isdir(path):
+        return {}
     try:
-        if not path.exists() or path.is_dir():
-            return {}
-        text = path.read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:  # pathlib takes 5 ms to import
+            text = file.read()
+    except FileNotFoundError:
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InvalidSettings(
             [
                 Fault(
-                    str(path),
-                    f"the file cannot be read ({reason})",
-                    "a readable file of NAME=value lines",
-                    f"mend or remove {path}",
+                    path, f"the file cannot be read ({reason})", "a readable file of NAME=value lines", f"mend or remove {path}"
                 )
             ]
         ) from error

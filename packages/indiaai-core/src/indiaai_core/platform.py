@@ -5,7 +5,6 @@ It knows no layer by name: what a layer is comes from discovery, what fills it f
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from indiaai_core.health import Health
 
 __all__ = ["Platform", "current_platform", "get_service", "request_origin", "use_platform"]
-
-logger = logging.getLogger("indiaai")
 
 MOUNT_PATH = "/_indiaai"
 """Where the integration serves the routes that backends bring, as `/_indiaai/<layer>/<instance>`."""
@@ -325,10 +322,14 @@ def _make_default() -> Platform:
 
 
 def _load_hooks() -> Any:
+    import logging  # 7 ms that only a broken plugin costs
+
     manager = new_plugin_manager()
     for registration in catalogue().in_group(HOOKS_GROUP):
         try:
             manager.register(registration.load(), name=f"{registration.distribution}:{registration.name}")
         except Exception as error:  # noqa: BLE001 - nobody selected it, so it must not stop anybody
-            logger.warning("The hooks of %s do not load and are left out: %r", registration.distribution, error)
+            logging.getLogger("indiaai").warning(
+                "The hooks of %s do not load and are left out: %r", registration.distribution, error
+            )
     return manager

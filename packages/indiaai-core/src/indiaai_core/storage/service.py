@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, ClassVar
-from uuid import uuid4
 
 from indiaai_core.errors import ObjectNotFound, StorageError, Unsupported
 from indiaai_core.layers import Service
@@ -222,7 +222,7 @@ class StorageService(Service):
             IndiaAIError: A step failed.
         """
         await self.check()
-        key, content = f"indiaai-check/{uuid4().hex}", b"indiaai check"
+        key, content = f"indiaai-check/{os.urandom(16).hex()}", b"indiaai check"
         await self.upload(key, content, "text/plain")
         try:
             found = await self.download(key)
