@@ -134,7 +134,7 @@ def types(session: nox.Session) -> None:
     install(session, [*needs_of_all(), *group(ROOT, "types")])
     session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
     for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
-        session.run("mypy", f"{folder}")  # each by itself: modules of one name in two folders are two modules
+        session.run("mypy", f"{folder}", env={"MYPYPATH": f"{folder}"})  # each by itself: two may have a `conftest`
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 

@@ -1,0 +1,109 @@
+"""The front doors: what a package offers, and that it is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import house
+import pytest
+
+PUBLIC_NAMES = Path(__file__).parent / "public_names.txt"
+
+DOORS = [(package, path) for package in house.packages() for path in sorted(package.source.rglob("__init__.py"))]
+MODULES = [(package, path) for package in house.packages() for path in sorted(package.source.rglob("*.py"))]
+
+# The core's front door gives its heavy names when they are first asked for (PEP 562): docs/decisions says why.
+LAZY_DOORS = {"packages/indiaai-core/src/indiaai_core/__init__.py"}
+
+
+def label(value: object) -> str:
+    """Name a parameter in a test's id."""
+    return house.relative(value) if isinstance(value, Path) else ""
+
+
+@pytest.mark.parametrize(("package", "path"), DOORS, ids=label)
+def test_a_front_door_holds_re_exports_and_nothing_else(package: house.Package, path: Path) -> None:
+    """An `__init__` is a docstring, imports of its own package's names, and `__all__`."""
+    if house.relative(path) in LAZY_DOORS or "migrations" in path.parts:
+        return
+    tree = house.parse(path)
+
+    others = [
+        ast.unparse(node).splitlines()[0]
+        for node in tree.body[1:]
+        if not isinstance(node, ast.ImportFrom)
+        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+    ]
+    foreign = [
+        found.module for found in house.imports(path) if found.module.split(".")[0] not in {package.module, "__future__"}
+    ]
+
+    assert ast.get_docstring(tree), "a front door says what is behind it"
+    assert not others
+    assert not foreign
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES, ids=label)
+def test_what_a_module_exports_is_there(package: house.Package, path: Path) -> None:
+    """Every name in `__all__` exists, and every public function and class of the module is in it."""
+    tree = house.parse(path)
+    if path.name == "__main__.py" or {"migrations", "versions"} & set(path.parts):
+        return
+    module = import_module(package, path)
+    exported = list(getattr(module, "__all__", []))
+    defined = [
+        node.name for node in tree.body if isinstance(node, house.Function | ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+    assert exported, f"{module.__name__} has no __all__"
+    assert [name for name in exported if not hasattr(module, name)] == []
+    assert [name for name in exported if exported.count(name) > 1] == []
+    if path.name != "__init__.py":
+        assert [name for name in defined if name not in exported] == [], "rename to _name, or export"
+
+
+def test_public_names_are_counted(request: pytest.FixtureRequest) -> None:
+    """No public name comes or goes unnoticed.
+
+    What is public is what the front doors export. Accept a change, and write its changelog fragment, with
+    `nox -s meta -- --accept-public-names`.
+    """
+    found = sorted(name for package in house.packages() for name in public_names(package))
+    if request.config.getoption("--accept-public-names"):
+        PUBLIC_NAMES.write_text("".join(f"{name}\n" for name in found), "utf-8")
+    known = PUBLIC_NAMES.read_text("utf-8").split()
+
+    came, went = sorted(set(found) - set(known)), sorted(set(known) - set(found))
+
+    assert (came, went) == ([], []), f"came: {came}; went: {went}. To accept: nox -s meta -- --accept-public-names"
+
+
+def public_names(package: house.Package) -> list[str]:
+    """Return the names that a package's front doors export, as `module:name`."""
+    edges = {package.source / "fastapi.py", package.source / "testing.py"}
+    doors = [path for path in sorted(package.source.rglob("*.py")) if path.name == "__init__.py" or path in edges]
+    modules = [import_module(package, path) for path in doors if "migrations" not in path.parts]
+    return [f"{module.__name__}:{name}" for module in modules for name in getattr(module, "__all__", [])]
+
+
+def import_module(package: house.Package, path: Path) -> ModuleType:
+    """Import a module from where it is installed."""
+    return importlib.import_module(house.module_name(path, package))
+
+
+@pytest.mark.parametrize("package", house.packages(), ids=lambda package: package.name)
+def test_what_is_exported_is_documented_and_typed(package: house.Package) -> None:
+    """Every public class and function has a docstring, and the package tells type checkers that it is typed."""
+    members = [
+        (name, getattr(importlib.import_module(name.split(":")[0]), name.split(":")[1])) for name in public_names(package)
+    ]
+    ours = [(name, one) for name, one in members if inspect.isclass(one) or inspect.isfunction(one)]
+
+    bare = [name for name, one in ours if not (one.__doc__ or "").strip()]
+
+    assert bare == []
+    assert (package.source / "py.typed").exists()

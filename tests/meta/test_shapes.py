@@ -1,0 +1,127 @@
+"""The measures: how long a function, a file and a package may be, and what may not be a name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import house
+import pytest
+
+MAX_FUNCTION_LINES = 30
+MEDIAN_FUNCTION_LINES = 10
+MAX_FILE_LINES = 400
+MAX_TEST_FILE_LINES = 600
+MAX_BACKEND_LINES = 600
+MAX_README_LINES = 120
+
+# What may be longer, and why.
+LONGER_FUNCTIONS: dict[str, str] = {}
+LONGER_FILES: dict[str, str] = {}
+LONGER_PACKAGES = {
+    "indiaai-db": "it is a whole layer with two backends",
+}
+
+# Names that say nothing about what is behind them.
+EMPTY_WORDS = re.compile(r"utils?|helpers?|common|misc|managers?", re.IGNORECASE)
+
+# Two words of others' that our names may hold: pluggy's PluginManager, and Python's context manager.
+FOREIGN_WORDS = re.compile(r"plugin_manager|context_manager|contextmanager", re.IGNORECASE)
+
+# The contract fixes these signatures; two positional parameters are enough for every other function.
+CONTRACT = {"upload", "update_status", "enqueue", "retry", "override", "override_here", "check_range"}
+
+
+def length(function: house.Function) -> int:
+    """Return how many lines a function has without its docstring."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+@pytest.mark.parametrize("path", [*house.source_files(), house.ROOT / "noxfile.py"], ids=house.relative)
+def test_functions_are_short(path: Path) -> None:
+    """No function has more than 30 lines without its docstring."""
+    too_long = {
+        f"{house.relative(path)}:{function.name}": length(function)
+        for function in house.functions(path)
+        if length(function) > MAX_FUNCTION_LINES
+    }
+
+    assert {name: lines for name, lines in too_long.items() if name not in LONGER_FUNCTIONS} == {}
+
+
+@pytest.mark.parametrize("package", house.packages(), ids=lambda package: package.name)
+def test_most_functions_are_very_short(package: house.Package) -> None:
+    """The median of a package's functions is under 10 lines."""
+    lengths = [length(function) for path in package.source.rglob("*.py") for function in house.functions(path)]
+
+    assert statistics.median(lengths or [0]) < MEDIAN_FUNCTION_LINES
+
+
+@pytest.mark.parametrize("path", house.all_files(), ids=house.relative)
+def test_files_are_short(path: Path) -> None:
+    """A module has at most 400 lines, a module of tests 600."""
+    limit = MAX_FILE_LINES if path in house.source_files() else MAX_TEST_FILE_LINES
+
+    lines = len(path.read_text("utf-8").splitlines())
+
+    assert lines <= limit or house.relative(path) in LONGER_FILES
+
+
+@pytest.mark.parametrize("package", house.plugins(), ids=lambda package: package.name)
+def test_a_backend_is_small(package: house.Package) -> None:
+    """A plugin's source has at most 600 lines in all."""
+    lines = sum(len(path.read_text("utf-8").splitlines()) for path in package.source.rglob("*.py"))
+
+    assert lines <= MAX_BACKEND_LINES or package.name in LONGER_PACKAGES
+
+
+@pytest.mark.parametrize("path", [path for path in house.pages() if path.name == "README.md"], ids=house.relative)
+def test_a_readme_is_short(path: Path) -> None:
+    """A README has at most 120 lines."""
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_README_LINES
+
+
+@pytest.mark.parametrize("path", house.all_files(), ids=house.relative)
+def test_names_say_what_is_behind_them(path: Path) -> None:
+    """No module, folder, class or function is called utils, helpers, common, misc or manager."""
+    names = [*Path(house.relative(path)).with_suffix("").parts]
+    names += [node.name for node in ast.walk(house.parse(path)) if isinstance(node, house.Function | ast.ClassDef)]
+
+    empty = [name for name in names for word in _words(name) if EMPTY_WORDS.fullmatch(word)]
+
+    assert empty == [], "name them after what they hold or do"
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", FOREIGN_WORDS.sub("", name))
+
+
+@pytest.mark.parametrize("path", house.published_files(), ids=house.relative)
+def test_a_public_function_takes_two_positional_arguments_at_most(path: Path) -> None:
+    """The third argument of a public function is given by its name."""
+    too_many = [
+        f"{function.name}({', '.join(names)})"
+        for function in house.functions(path)
+        if not function.name.startswith("_") and function.name not in CONTRACT and not _is_fixed_elsewhere(function)
+        for names in [_positional(function)]
+        if len(names) > 2
+    ]
+
+    assert too_many == [], "put a * before the third, or make the function private"
+
+
+def _positional(function: house.Function) -> list[str]:
+    names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args]]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+def _is_fixed_elsewhere(function: house.Function) -> bool:
+    # A hook is called by keyword, and `settings_customise_sources` overrides pydantic-settings' own.
+    marks = [ast.unparse(mark) for mark in function.decorator_list]
+    return any(mark.endswith(("hookspec", "hookimpl")) for mark in marks) or function.name == "settings_customise_sources"
