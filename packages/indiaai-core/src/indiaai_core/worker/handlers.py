@@ -1,0 +1,125 @@
+"""The functions that work tasks, and what was registered with each; imported by the worker and its run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, NewTask, Task
+from indiaai_core.worker.arguments import Arguments
+from indiaai_core.worker.backoff import Backoff
+from indiaai_core.worker.context import TaskContext
+from indiaai_core.worker.leases import Lease
+from indiaai_core.worker.outcomes import Reject, Retry
+from indiaai_core.worker.threads import HandlerThreads
+
+__all__ = ["CallNext", "Handler", "Middleware"]
+
+CallNext = Callable[[Task], Awaitable[Any]]
+"""Calls the next middleware, or the handler, and gives its result."""
+
+Middleware = Callable[[Task, CallNext], Awaitable[Any]]
+"""Stands around the call of a handler: gets the delivery and what to await for its result; what it returns is the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function.
+
+    Attributes:
+        name: The task name it works.
+        function: The function.
+        arguments: What it is called with.
+        is_async: Whether it is awaited in the event loop; if not, it is called in a thread.
+        max_attempts: How often a task is tried whose `enqueue` did not say; None: `DEFAULT_MAX_ATTEMPTS`.
+        timeout_seconds: How long one attempt may take; None: as long as it likes.
+        backoff: How long it waits after a failed attempt.
+        middleware: The lists of middleware around it, the outermost first.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: Arguments
+    is_async: bool
+    max_attempts: int | None
+    timeout_seconds: float | None
+    backoff: Backoff
+    middleware: tuple[list[Middleware], ...]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        max_attempts: int | None,
+        timeout_seconds: float | None,
+        backoff: Backoff,
+        middleware: list[Middleware],
+    ) -> Handler:
+        """Check what is registered.
+
+        Raises:
+            InvalidTask: `name` or `max_attempts` is none that a task could have.
+            ValueError: `timeout_seconds` is not positive.
+            TypeError: The function cannot be a handler.
+        """
+        NewTask(name, max_attempts=max_attempts)
+        if timeout_seconds is not None and not timeout_seconds > 0:
+            raise ValueError(f"timeout={timeout_seconds!r} of the handler {name!r}: expected seconds above 0, or None.")
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"The handler {name!r} yields. Return the result once, and report with TaskContext.progress.")
+        return cls(
+            name=name,
+            function=function,
+            arguments=Arguments.of(function),
+            is_async=_is_async(function),
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            backoff=backoff,
+            middleware=(middleware,),
+        )
+
+    def within(self, middleware: list[Middleware]) -> Handler:
+        """Return the same handler with more middleware around what it has."""
+        return replace(self, middleware=(middleware, *self.middleware))
+
+    def limit(self, task: Task) -> int:
+        """Return how often a task may be tried: what it was enqueued with, else ours, else the default."""
+        return task.max_attempts or self.max_attempts or DEFAULT_MAX_ATTEMPTS
+
+    async def call(self, context: TaskContext, lease: Lease, threads: HandlerThreads) -> Any:
+        """Work a delivery and return the function's result.
+
+        Raises:
+            Retry, Reject: The function raised or returned it.
+            InvalidArgument: The task's data is not what it asks for.
+        """
+
+        async def innermost(task: Task) -> Any:
+            arguments = self.arguments.make(task, context)
+            if self.is_async:
+                result = await self.function(*arguments)
+            else:
+                result = await threads.call(lease, self.function, arguments)
+            if isinstance(result, Retry | Reject):
+                raise result
+            return result
+
+        call_next: CallNext = innermost
+        for layer in reversed(self.middleware):
+            for middleware in reversed(layer):
+                call_next = _around(middleware, call_next)
+        return await call_next(lease.task)
+
+
+def _around(middleware: Middleware, call_next: CallNext) -> CallNext:
+    return lambda task: middleware(task, call_next)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    # A decorator that is a plain function around an async one gives a coroutine when called, and is awaited.
+    candidates = (function, inspect.unwrap(function), getattr(function, "__call__", None))  # noqa: B004 - its kind is asked for
+    return any(inspect.iscoroutinefunction(candidate) for candidate in candidates)

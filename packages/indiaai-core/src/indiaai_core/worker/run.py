@@ -1,0 +1,241 @@
+"""One run of a worker on one queue: takes tasks, has them worked, settles them, stops; imported by the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from indiaai_core.queue import QueueService, Task
+from indiaai_core.worker.context import TaskContext, enter_task
+from indiaai_core.worker.cron import CronTimer
+from indiaai_core.worker.handlers import Handler
+from indiaai_core.worker.journal import log_outcome
+from indiaai_core.worker.leases import Interruption, Lease, LeaseKeeper
+from indiaai_core.worker.outage import Outage
+from indiaai_core.worker.outcomes import Outcome, OutcomeKind
+from indiaai_core.worker.registry import Registry
+from indiaai_core.worker.settlement import RELEASE_SECONDS, Settlement
+from indiaai_core.worker.threads import HandlerThreads
+from indiaai_core.worker.verdict import as_json_value, judge_error, judge_spent, judge_timeout
+from indiaai_core.worker.watchdog import Watchdog
+
+__all__ = ["Run"]
+
+logger = logging.getLogger("indiaai.worker")
+
+FETCH_SECONDS = 10.0
+"""How long one call waits for tasks: an idle worker asks this often, and no oftener."""
+
+SHORTEST_FETCH_SECONDS = 0.05
+"""How long an empty answer may take at least: a backend that does not wait must not make a busy loop of ours."""
+
+LARGEST_FETCH = 100
+"""The most tasks of one call, so that the first of a large batch does not wait for the last to be read."""
+
+
+class Run:
+    """Works one queue with one worker's handlers, in one event loop of asyncio, from its start to its stop.
+
+    Every delivery is an asyncio task of its own, with a context of its own. It is never cancelled as a whole: what ends an
+    attempt is its lease's scope, which the handler runs in, so that settling and giving back always come after it.
+    """
+
+    def __init__(self, queue: QueueService, registry: Registry, *, concurrency: int, blocking_seconds: float | None) -> None:
+        """Prepare a run; nothing is taken yet."""
+        self._queue = queue
+        self._registry = registry
+        self._concurrency = self._free = concurrency
+        self._has_room = asyncio.Event()
+        self._deliveries: set[asyncio.Task[Outcome]] = set()
+        self._leases: set[Lease] = set()
+        self._is_stopping = False
+        self._fetch_scope = anyio.CancelScope()
+        self._grace_scope = anyio.CancelScope()
+        self._outage = Outage()
+        self._keeper = LeaseKeeper(queue, self._outage)
+        self._settlement = Settlement(queue, self._outage)
+        self._threads = HandlerThreads(concurrency, self._end_late)
+        self._watchdog = Watchdog(registry.handlers, blocking_seconds)
+        self._timer = CronTimer(queue, registry.schedules)
+
+    async def work(self) -> None:
+        """Take and work tasks until `stop`, or until cancelled, which stops without grace."""
+        handlers = sorted(self._registry.handlers)
+        logger.info("Working %s, up to %d at once: %s", type(self._queue).__name__, self._concurrency, ", ".join(handlers))
+        async with self._services() as services:
+            services.start_soon(self._timer.run)
+            with self._fetch_scope:
+                await self._fetch()
+            with self._grace_scope:
+                await self._all_delivered()
+        logger.info("Stopped working %s", type(self._queue).__name__)
+
+    async def work_one(self, task: Task) -> Outcome:
+        """Work one delivery and return what became of it."""
+        async with self._services():
+            delivery = self._begin(task)
+            await asyncio.wait({delivery})
+        return delivery.result()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Take no more tasks, and end those running after the grace time. Called again, the shorter time counts.
+
+        Must be called in the event loop's thread.
+        """
+        self._is_stopping = True
+        self._fetch_scope.cancel()
+        ends_at = asyncio.get_running_loop().time() + grace_seconds
+        self._grace_scope.deadline = min(self._grace_scope.deadline, ends_at)
+
+    @asynccontextmanager
+    async def _services(self) -> AsyncIterator[Any]:
+        async with anyio.create_task_group() as services:
+            services.start_soon(self._keeper.run)
+            services.start_soon(self._watchdog.run)
+            try:
+                yield services
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._end_all()
+                services.cancel_scope.cancel()
+
+    async def _fetch(self) -> None:
+        failures = 0
+        while not self._is_stopping:
+            if self._free <= 0:
+                self._has_room.clear()
+                await self._has_room.wait()
+                continue
+            try:
+                tasks = await self._dequeue()
+            except Exception as error:  # noqa: BLE001 - a worker outlives whatever its queue does
+                self._outage.began(error)
+                failures += 1
+                await anyio.sleep(Outage.wait_seconds(failures, error))
+                continue
+            failures = 0
+            self._outage.ended()
+            for task in tasks:
+                self._begin(task)
+
+    async def _dequeue(self) -> list[Task]:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+        tasks = await self._queue.dequeue_many(min(self._free, LARGEST_FETCH), FETCH_SECONDS)
+        if not tasks:
+            await anyio.sleep(max(0.0, asked_at + SHORTEST_FETCH_SECONDS - clock()))
+        return tasks
+
+    def _begin(self, task: Task) -> asyncio.Task[Outcome]:
+        lease = Lease(task, self._queue.lease_seconds)
+        self._free -= 1
+        self._leases.add(lease)
+        self._keeper.hold(lease)
+        if self._is_stopping:  # it came with the last answer
+            lease.interrupt(Interruption.STOPPED)
+        delivery = asyncio.get_running_loop().create_task(self._deliver(lease))
+        self._deliveries.add(delivery)
+        delivery.add_done_callback(self._deliveries.discard)
+        return delivery
+
+    async def _deliver(self, lease: Lease) -> Outcome:
+        try:
+            outcome = await self._attempt(lease)
+            self._keeper.let_go(lease)
+            if outcome.kind is OutcomeKind.RELEASED:
+                await self._settlement.release(lease)
+            elif outcome.kind is not OutcomeKind.LOST:
+                outcome = await self._settlement.settle(lease, outcome)
+            log_outcome(outcome)
+            return outcome
+        finally:
+            self._keeper.let_go(lease)
+            self._leases.discard(lease)
+            if not lease.is_in_thread:
+                self._give_room()
+
+    async def _attempt(self, lease: Lease) -> Outcome:
+        task = lease.task
+        handler = self._registry.handlers.get(task.name)
+        if lease.interruption is not None:
+            return _interrupted(lease, lease.interruption)
+        if handler is None:
+            return Outcome(task, OutcomeKind.FAILED, error=self._registry.explain_unknown(task.name))
+        if task.attempt > handler.limit(task):
+            return judge_spent(task, handler)
+        enter_task(task)
+        if not handler.is_async:
+            return await self._handle(handler, lease)
+        with self._watchdog.watching():
+            return await self._handle(handler, lease)
+
+    async def _handle(self, handler: Handler, lease: Lease) -> Outcome:
+        outcome: Outcome | None = None
+        if handler.timeout_seconds is not None:
+            lease.scope.deadline = asyncio.get_running_loop().time() + handler.timeout_seconds
+        try:
+            with lease.scope:
+                outcome = await self._call(handler, lease)
+        except asyncio.CancelledError:
+            # Not the scope's own: somebody cancelled the whole event loop. Inside the scope both come as one.
+            if not lease.scope.cancel_called:
+                raise
+        if lease.interruption is Interruption.LOST or (lease.interruption and not _is_completed(outcome)):
+            return _interrupted(lease, lease.interruption)
+        if outcome is None or (lease.scope.cancel_called and not _is_completed(outcome)):
+            return judge_timeout(lease.task, handler)
+        return outcome
+
+    async def _call(self, handler: Handler, lease: Lease) -> Outcome:
+        try:
+            result = await handler.call(TaskContext(lease, self._queue), lease, self._threads)
+            return Outcome(lease.task, OutcomeKind.COMPLETED, result=as_json_value(result, handler))
+        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a handler may raise anything
+            return judge_error(error, lease.task, handler)
+        except asyncio.CancelledError as error:
+            own = asyncio.current_task()
+            if lease.scope.cancel_called or (own is not None and own.cancelling()):
+                raise
+            # Nobody cancelled us: the handler awaited something that was cancelled, and failed by it.
+            return judge_error(error, lease.task, handler)
+
+    async def _all_delivered(self) -> None:
+        while self._deliveries:
+            await asyncio.wait(self._deliveries)
+
+    async def _end_all(self) -> None:
+        self._settlement.is_hurried = True
+        for lease in list(self._leases):
+            lease.interrupt(Interruption.STOPPED)
+        if not self._deliveries:
+            return
+        _, stuck = await asyncio.wait(self._deliveries, timeout=RELEASE_SECONDS)
+        for delivery in stuck:
+            delivery.cancel()
+        if stuck:
+            names = ", ".join(sorted({lease.task.name for lease in self._leases}))
+            logger.error("Handlers that do not end when they are cancelled are left behind: %s", names)
+
+    def _give_room(self) -> None:
+        self._free += 1
+        self._has_room.set()
+
+    def _end_late(self, lease: Lease) -> None:
+        lease.is_in_thread = False
+        if lease not in self._leases:  # else its delivery is still being settled, and gives the room itself
+            self._give_room()
+
+
+def _is_completed(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.kind is OutcomeKind.COMPLETED
+
+
+def _interrupted(lease: Lease, why: Interruption) -> Outcome:
+    if why is Interruption.LOST:
+        return Outcome(lease.task, OutcomeKind.LOST, error="The lease was lost, or the task was cancelled.")
+    return Outcome(lease.task, OutcomeKind.RELEASED, error="The worker stopped.")
