@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,11 +116,18 @@ def _python_files(folder: str) -> Iterator[Path]:
 
 def pages() -> list[Path]:
     """Return every page that people read: the documentation, and the Markdown files beside the code."""
-    return [
-        path
-        for pattern in ("*.md", "docs/**/*.md", "packages/*/*.md", "examples/*/*.md")
-        for path in sorted(ROOT.glob(pattern))
-    ]
+    patterns = ("*.md", "docs/**/*.md", "packages/*/*.md", "examples/*/*.md")
+    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
+def distribution(requirement: str) -> str:
+    """Return the name in a requirement."""
+    return re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0].lower()
+
+
+def top(module: str) -> str:
+    """Return the first part of a module's name."""
+    return module.partition(".")[0]
 
 
 def relative(path: Path) -> str:
@@ -138,16 +146,13 @@ def functions(path: Path) -> Iterator[Function]:
     return (node for node in ast.walk(parse(path)) if isinstance(node, Function))
 
 
-def docstring_nodes(tree: ast.Module) -> set[int]:
-    """Return the identities of the constants that are docstrings, of attributes too."""
-    return {
-        id(node.value)
-        for parent in ast.walk(tree)
-        for body in [getattr(parent, "body", [])]
-        if isinstance(body, list)
-        for node in body
+def docstrings(tree: ast.Module) -> list[ast.Constant]:
+    """Return the constants that are docstrings, of attributes too."""
+    return [
+        node.value
+        for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    }
+    ]
 
 
 @dataclass(frozen=True)

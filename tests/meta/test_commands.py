@@ -55,12 +55,10 @@ def test_every_session_that_a_page_names_exists() -> None:
 
 def test_every_session_says_what_it_promises() -> None:
     """`nox --list` is the documentation of the sessions."""
-    marked = [
-        function for function in sessions().values() if any("session" in ast.unparse(mark) for mark in function.decorator_list)
-    ]
+    marked = [one for one in sessions().values() if any("session" in ast.unparse(mark) for mark in one.decorator_list)]
 
     assert marked
-    assert [function.name for function in marked if not ast.get_docstring(function)] == []
+    assert [one.name for one in marked if not ast.get_docstring(one)] == []
 
 
 def test_the_noxfile_is_short() -> None:

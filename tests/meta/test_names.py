@@ -67,7 +67,7 @@ def test_a_package_has_the_house_s_shape(package: house.Package) -> None:
 @pytest.mark.parametrize("package", house.plugins(), ids=label)
 def test_a_plugin_asks_for_a_core_that_this_version_is(package: house.Package) -> None:
     """What a plugin requires of the core fits the version that is released with it, and excludes the next major one."""
-    version = re.findall(r'"([^"]+)"', (house.ROOT / "VERSION.py").read_text("utf-8"))[-1]
+    (version,) = re.findall(r'^__version__ = "(.+)"$', (house.ROOT / "VERSION.py").read_text("utf-8"), re.MULTILINE)
     needs = [Requirement(line) for line in package.settings["project"]["dependencies"]]
 
     (core,) = (need for need in needs if need.name == house.CORE)
