@@ -1,0 +1,160 @@
+"""boto3's client as R2 needs it, and the threads it is called in; imported by the service and what it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextvars
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from indiaai_storage_r2.errors import client_errors, translate
+from indiaai_storage_r2.retries import RetryPolicy
+from indiaai_storage_r2.settings import R2Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+__all__ = ["Connection", "settle"]
+
+T = TypeVar("T")
+
+_SETTLE_SECONDS = 2.0
+
+
+class Connection:
+    """One process's client, threads and kept-alive sockets. Any event loop and any thread may use it.
+
+    Nothing is loaded, opened or started before the first call. A fork needs a new one: threads do not survive it.
+    """
+
+    def __init__(self, settings: R2Settings) -> None:
+        """Hold the settings."""
+        self.settings = settings
+        self.retries = RetryPolicy(settings.retry_seconds)
+        self._executor = ThreadPoolExecutor(settings.pool_size, thread_name_prefix="indiaai-r2")
+        self._lock = threading.Lock()
+        self._client: S3Client | None = None
+
+    def client(self) -> S3Client:
+        """Return the client; made at the first call, which takes about half a second, most of it boto3's import."""
+        with self._lock:
+            if self._client is None:
+                self._client = _make_client(self.settings)
+            return self._client
+
+    async def call(
+        self,
+        request: Callable[[S3Client], T],
+        *,
+        key: str = "",
+        stop: Callable[[], object] | None = None,
+        retries: RetryPolicy | None = None,
+    ) -> T:
+        """Make a request in a worker thread, and again while a retry may help.
+
+        Args:
+            request: Called with the client; must bear being called again after a failure.
+            key: The key it is about, for the errors.
+            stop: Makes a request that is under way fail soon. Given for a write: if the caller is cancelled, it is
+                called, and the write has 2 seconds to end, so that nothing changes after the caller was told.
+            retries: A policy other than the settings' own.
+
+        Raises:
+            IndiaAIError: The error of ours that tells what the client's own means.
+        """
+        attempt = partial(self.run, partial(self._request, request, key), stop=stop)
+        return await (retries or self.retries).run(attempt)
+
+    async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
+        """Call a function in a worker thread; see `call` for `stop`."""
+        job = self._executor.submit(contextvars.copy_context().run, function)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if not job.cancel() and stop is not None:
+                stop()
+                await settle(job, seconds=_SETTLE_SECONDS)
+            raise
+
+    def release(self, function: Callable[[], object]) -> Future[object]:
+        """Call a function that gives something back in a worker thread, whatever becomes of the caller."""
+        try:
+            return self._executor.submit(function)
+        except RuntimeError:  # closed meanwhile
+            job: Future[object] = Future()
+            job.set_result(function())
+            return job
+
+    async def aclose(self) -> None:
+        """End the threads once they have done what they are at, and close the sockets."""
+        await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=False)
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+    def _request(self, request: Callable[[S3Client], T], key: str) -> T:
+        client = self.client()
+        try:
+            return request(client)
+        except client_errors() as error:
+            raise translate(error, key=key, endpoint=self.settings.endpoint) from error
+
+
+async def settle(job: Future[Any], *, seconds: float) -> None:
+    """Wait for what a worker thread is at, cancelled or not, and whether it fails or not."""
+    waiting = asyncio.wrap_future(job)
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs it as never seen
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait([waiting], timeout=seconds)
+
+
+def _make_client(settings: R2Settings) -> S3Client:
+    import boto3
+    from botocore.config import Config
+    from botocore.handlers import add_expect_header
+    from botocore.session import Session
+
+    # The variables are R2's own: a profile or an endpoint that the machine has for AWS must not be in the way.
+    session = Session(session_vars={"profile": (None, None, None, None), "config_file": (None, None, "", None)})
+    client: S3Client = boto3.session.Session(botocore_session=session).client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+        aws_session_token=settings.session_token.get_secret_value() or None,
+        config=Config(
+            region_name="auto",
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # The newer defaults send bodies as signed chunks with trailers, over TLS only, which R2 refuses.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=settings.connect_timeout_seconds,
+            read_timeout=settings.read_timeout_seconds,
+            max_pool_connections=settings.pool_size,
+            tcp_keepalive=True,
+            use_fips_endpoint=False,
+            use_dualstack_endpoint=False,
+        ),
+    )
+    # R2 never answers 100: the client would wait a second before each body, over TLS 1.3 a minute, and then fail.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+    return client
+
+
+def _add_content_md5(params: dict[str, Any], **_: object) -> None:
+    # S3 servers ask for it on a bulk delete, and botocore has stopped sending it.
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()

@@ -1,0 +1,130 @@
+"""Reads one version of one object through cuts and errors; imported by the service."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from indiaai_core import BackendUnavailable, ObjectNotFound
+from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.digests import expected_digest
+from indiaai_storage_r2.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+__all__ = ["DamagedObject", "Reader"]
+
+
+class DamagedObject(BackendUnavailable):
+    """The bytes that arrived are not those that were stored."""
+
+
+class Reader:
+    """Reads the bytes `[start, end)` of an object, all of them from the version that the first answer was about.
+
+    A whole object is compared with the digest stored with it before its last block is given out. Used by one task.
+    """
+
+    def __init__(self, connection: Connection, key: str, *, start: int = 0, end: int | None = None) -> None:
+        """Hold what to read; nothing is asked for yet."""
+        self._connection = connection
+        self._key = key
+        self._position = start
+        self._end = end
+        self._is_whole = start == 0 and end is None
+        self._length: int | None = None
+        self._etag = ""
+        self._check: Any = None
+        self._body: Any = None
+        self._is_damaged = False
+        self._is_closed = False
+        # A cancelled read goes on in its thread: whoever closes the body waits for it, and not on the event loop.
+        self._lock = threading.Lock()
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Return the next bytes, at most so many; none at the end.
+
+        Raises:
+            ObjectNotFound: There is no object; raised by the first read only.
+            DamagedObject: The bytes are not those that were stored.
+            BackendUnavailable: The store does not answer, or the object was replaced while it was read.
+        """
+        try:
+            return await self._connection.call(partial(self._read, max_bytes=max_bytes), key=self._key)
+        except (RequestRefused, ObjectNotFound) as error:
+            status = error.status if isinstance(error, RequestRefused) else 404
+            if status == 416:  # the range starts behind the end
+                return b""
+            if status == 412 or (status == 404 and self._etag):
+                raise BackendUnavailable(f"{self._key!r} was replaced while it was read. Read it from the start.") from error
+            raise
+
+    def _damaged(self) -> DamagedObject:
+        return DamagedObject(
+            f"The bytes of {self._key!r} do not have the digest that is stored with them. "
+            f"Read it again; if that fails too, the object itself is damaged: upload it again."
+        )
+
+    def close(self) -> None:
+        """Give the connection back, in a worker thread. Calling it again does nothing."""
+        self._is_closed = True
+        if self._body is not None or self._lock.locked():
+            self._connection.release(self._release)
+
+    def _read(self, client: S3Client, *, max_bytes: int) -> bytes:
+        with self._lock:
+            if self._length is not None and self._position >= self._length:
+                return b""
+            try:
+                if self._body is None:
+                    self._open(client)
+                block: bytes = self._body.read(max_bytes)
+                self._advance(block)
+            except BaseException:
+                self._drop()
+                raise
+            if self._is_closed:
+                self._drop()
+            return block
+
+    def _open(self, client: S3Client) -> None:
+        parameters: Any = {}
+        if self._position or self._end is not None:
+            parameters["Range"] = f"bytes={self._position}-{'' if self._end is None else self._end - 1}"
+        if self._etag:
+            parameters["IfMatch"] = f'"{self._etag}"'
+        answer = client.get_object(Bucket=self._connection.settings.bucket_name, Key=self._key, **parameters)
+        self._body = answer["Body"]
+        etag = answer["ETag"].strip('"')
+        if self._etag and etag != self._etag:  # a store that does not know If-Match
+            raise RequestRefused("Another version was answered.", code="PreconditionFailed", status=412)
+        if "Range" in parameters and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
+            raise RequestRefused(f"The store answered another range of {self._key!r}.", code="InvalidRange", status=200)
+        if self._is_whole and not self._etag:
+            self._check = expected_digest(etag, answer.get("Metadata", {}))
+        self._etag = etag
+        self._length = self._position + answer["ContentLength"]
+
+    def _advance(self, block: bytes) -> None:
+        self._position += len(block)
+        is_end = self._position == self._length
+        if not block and not is_end:
+            raise BackendUnavailable(f"The answer for {self._key!r} ended early.")
+        if self._check:
+            digest, expected = self._check
+            digest.update(block)
+            if is_end and digest.hexdigest() != expected:
+                self._is_damaged = True
+        if is_end:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def _release(self) -> None:
+        with self._lock:
+            self._drop()

@@ -1,0 +1,133 @@
+"""What the client's exceptions mean in indiaai's words; imported by everything here that asks the store for something."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from indiaai_core import (
+    BackendUnavailable,
+    ConfigurationError,
+    Fault,
+    IndiaAIError,
+    InvalidRequest,
+    ObjectNotFound,
+    StorageError,
+)
+
+__all__ = ["RequestRefused", "client_errors", "translate"]
+
+_TOKEN = ("R2_ACCESS_KEY_ID", "the access key id of a token that is valid here; a new one may take a minute")
+_RIGHTS = ("R2_ACCESS_KEY_ID", "a token that may read and write the objects of R2_BUCKET_NAME")
+_BUCKET = ("R2_BUCKET_NAME", "a bucket that exists at this endpoint and in this R2_JURISDICTION")
+_SETTINGS = {
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "Unauthorized": _TOKEN,
+    "InvalidAccessKeyId": _TOKEN,
+    "AuthorizationHeaderMalformed": _TOKEN,
+    "401": _TOKEN,
+    "SignatureDoesNotMatch": ("R2_SECRET_ACCESS_KEY", "the secret that belongs to R2_ACCESS_KEY_ID"),
+    "ExpiredToken": ("R2_SESSION_TOKEN", "temporary credentials that have not expired"),
+    "RequestTimeTooSkewed": ("the clock of this machine", "the right time within 15 minutes"),
+    "InvalidRegionName": ("R2_ENDPOINT_URL", "a store that takes the region 'auto'"),
+    "AccessDenied": _RIGHTS,
+    "403": _RIGHTS,
+}
+# 400s that say only that the bytes did not arrive, or not as they were sent, and 409s of two writers at a time.
+_PASSING = {
+    "BadDigest",
+    "ClientDisconnect",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "OperationAborted",
+    "RequestTimeout",
+    "XAmzContentSHA256Mismatch",
+}
+_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+_TOO_MUCH = {"EntityTooLarge", "KeyTooLongError", "MetadataTooLarge"}
+
+
+class RequestRefused(StorageError):
+    """The store understood the request and refused it for a reason that has no error of its own.
+
+    Attributes:
+        code: The store's name for the reason, such as `PreconditionFailed`.
+        status: The HTTP status.
+    """
+
+    def __init__(self, message: str, *, code: str, status: int) -> None:
+        """Keep the message for people, code and status for programs."""
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@cache
+def client_errors() -> tuple[type[Exception], ...]:
+    """Return everything that boto3 raises for a call; it is loaded by the time one failed."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, ClientError, ResponseParserError, HTTPError
+
+
+def translate(error: Exception, *, key: str, endpoint: str) -> IndiaAIError:
+    """Return the error of ours that says what one of `client_errors` means.
+
+    Args:
+        error: What the client raised; the caller keeps it as the cause.
+        key: The key that was asked for; empty where the call is about none.
+        endpoint: The URL that was asked.
+    """
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return _translate_answer(error, response, key=key, endpoint=endpoint)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        fault = Fault("R2_ENDPOINT_URL", f"the certificate of {endpoint} is not trusted", "one that is", "see AWS_CA_BUNDLE")
+        return ConfigurationError(f"{fault}.", faults=[fault])
+    if _is_passing(error):
+        return BackendUnavailable(
+            f"{endpoint} did not answer ({type(error).__name__}). If it never does, check R2_ACCOUNT_ID or R2_ENDPOINT_URL."
+        )
+    return StorageError(f"The request for {key!r} could not be made ({type(error).__name__}: {error}). Check R2_….")
+
+
+def _is_passing(error: Exception) -> bool:
+    from botocore import exceptions
+
+    lasting = (exceptions.ValidationError, exceptions.ParamValidationError, exceptions.NoCredentialsError)
+    return not isinstance(error, (*lasting, exceptions.InvalidProxiesConfigError, exceptions.ProfileNotFound))
+
+
+def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, endpoint: str) -> IndiaAIError:
+    # R2 and others may leave out the message, and an answer to HEAD has no body at all.
+    details = response.get("Error") or {}
+    metadata = response.get("ResponseMetadata") or {}
+    status = int(metadata.get("HTTPStatusCode") or 0)
+    code = str(details.get("Code") or status)
+    said = f"{code} ({status})" + (f": {details['Message']}" if details.get("Message") else "")
+    asked = f"{getattr(error, 'operation_name', 'The request')} for {key!r}" if key else "The request"
+    if key and status == 404 and code in ("NoSuchKey", "NotFound", "404"):
+        return ObjectNotFound(key)
+    if code in _PASSING or status in _PASSING_STATUS:
+        return BackendUnavailable(
+            f"{endpoint} cannot do it now: {asked} was answered {said}. Try again later.",
+            retry_after=_retry_after(status, metadata.get("HTTPHeaders") or {}),
+        )
+    if code == "InvalidArgument" and "access key" in said:  # R2's word for an id of another length than its own have
+        code = "InvalidAccessKeyId"
+    if code in _SETTINGS:
+        variable, expected = _SETTINGS[code]
+        fault = Fault(variable, f"{endpoint} answers {said}", expected)
+        return ConfigurationError(f"{asked} was refused. {fault}.", faults=[fault])
+    if code in _TOO_MUCH:
+        return InvalidRequest(f"{asked} was refused: {said}. It is larger than the store allows.")
+    return RequestRefused(f"{asked} was refused by {endpoint}: {said}.", code=code, status=status)
+
+
+def _retry_after(status: int, headers: dict[str, str]) -> float | None:
+    # R2 takes one write a second to a key and answers 429 without saying when to come back.
+    text = headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else 1.0 if status == 429 else None
