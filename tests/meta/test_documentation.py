@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import house
 import pytest
+
+import house
 
 PYTHON_BLOCK = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 DECISIONS = sorted(house.ROOT.glob("docs/decisions/*.md"))

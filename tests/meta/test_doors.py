@@ -8,8 +8,9 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-import house
 import pytest
+
+import house
 
 PUBLIC_NAMES = Path(__file__).parent / "public_names.txt"
 

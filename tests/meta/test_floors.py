@@ -6,8 +6,9 @@ import ast
 import re
 from pathlib import Path
 
-import house
 import pytest
+
+import house
 
 # The floor of each module and folder of the core. A module imports from its own floor and those below; on floors 3 to 5
 # the modules and folders know nothing of their neighbours. What is not here has no place in the house yet.

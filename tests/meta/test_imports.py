@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import house
 import pytest
+
+import house
 
 # Heavy modules that no plugin is needed for, and that the front door must leave alone all the same.
 HEAVY = {"asyncio", "anyio", "pytest", "pydantic", "pydantic_settings", "dotenv"}

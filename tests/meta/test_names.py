@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 
-import house
 import pytest
 from packaging.requirements import Requirement
+
+import house
 
 # indiaai-db is the database layer: it declares the layer, and brings two backends.
 WHOLE_LAYERS = {"indiaai-db"}

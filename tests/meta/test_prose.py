@@ -8,8 +8,9 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import house
 import pytest
+
+import house
 
 SUPPRESSION = re.compile(r"#\s*(?:noqa\b|type:\s*ignore|pyright:\s*ignore|pragma:\s*no)", re.IGNORECASE)
 WITH_REASON = re.compile(

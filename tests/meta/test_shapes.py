@@ -8,8 +8,9 @@ import statistics
 import tokenize
 from pathlib import Path
 
-import house
 import pytest
+
+import house
 
 MAX_FUNCTION_LINES = 30
 MEDIAN_FUNCTION_LINES = 10
