@@ -155,8 +155,9 @@ class InMemoryQueueService(QueueService):
         self._is_closed = True
         shared, self._stores = self._stores.get(), StoreOfProcess(self.settings, clock=self._clock)
         loop = asyncio.get_running_loop()
-        while any(waiter.loop is loop for waiter in self._wake_own(shared)):
-            await asyncio.sleep(0)  # they are awake, and leave at their next turn with their timers
+        # Woken calls leave at their next turn, with their timers; those of other loops do so when those run.
+        while any(waiter.loop is loop for waiter in self._wake_own(shared)):  # noqa: ASYNC110 - it waits a turn or two, not for an event
+            await asyncio.sleep(0)
 
     def _open(self) -> SharedStore:
         if self._is_closed:

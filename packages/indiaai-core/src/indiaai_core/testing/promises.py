@@ -25,6 +25,9 @@ from indiaai_core.errors import Unsupported
 
 __all__ = ["Conformance", "Promise", "list_promises", "promise"]
 
+# Without it, a failing promise would say AssertionError and not what was found; the suites are imported after this module.
+pytest.register_assert_rewrite("indiaai_core.testing.queue", "indiaai_core.testing.storage")
+
 Test = Callable[..., Any]
 
 
@@ -93,7 +96,8 @@ class Conformance:
             raise TypeError(f"{cls.__name__} has more than one promise {', '.join(doubled)}: give each a number of its own.")
 
     @pytest.fixture(scope="session")
-    def anyio_backend(self) -> str:
+    @classmethod
+    def anyio_backend(cls) -> str:
         """Run the suite on asyncio."""
         return "asyncio"
 
