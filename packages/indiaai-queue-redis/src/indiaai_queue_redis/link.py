@@ -1,0 +1,186 @@
+"""The way to the server: a client for each process and event loop, that tries again by itself; imported by the service."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import random
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from indiaai_core.errors import BackendUnavailable, Fault, InvalidSettings
+from indiaai_queue_redis.fault import translate
+from indiaai_queue_redis.settings import RedisSettings
+
+__all__ = ["MAX_BLOCK_SECONDS", "LinkSet"]
+
+MAX_BLOCK_SECONDS = 5.0
+"""How long a connection waits to be woken before it looks by itself: what a lost wake-up costs at most."""
+
+logger = logging.getLogger("indiaai.queue.redis")
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """Return a script's text, with the prelude in front, and the digest under which a server that saw it runs it."""
+    folder = files("indiaai_queue_redis") / "lua"
+    text = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Link:
+    """The connections of one event loop to the server; they are closed with the loop, at the latest."""
+
+    def __init__(self, links: dict[asyncio.AbstractEventLoop, _Link], settings: RedisSettings) -> None:
+        """Set up the pools, and take the place of the running loop's link; nothing is connected yet."""
+        from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+
+        patience = settings.timeout_seconds
+        calling = {"max_connections": settings.max_connections, "timeout": patience, "socket_timeout": patience}
+        # Who waits keeps a connection all the time: it must not take one away from those who work.
+        waiting = {"max_connections": 1_000_000, "socket_timeout": patience + MAX_BLOCK_SECONDS}
+        self._pools = [_pool(BlockingConnectionPool, settings, calling), _pool(ConnectionPool, settings, waiting)]
+        self.client: Any = Redis(connection_pool=self._pools[0])
+        self._waiting = Redis(connection_pool=self._pools[1])
+        self._base = settings.base
+        # asyncio closes the asynchronous generators that were begun on a loop when it shuts the loop down.
+        self._guard = self._close_with_loop(links)
+        with suppress(StopIteration):
+            self._guard.__anext__().send(None)
+
+    async def evaluate(self, name: str, arguments: list[Any], *, block_seconds: float | None = None) -> Any:
+        """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
+        from redis.exceptions import NoScriptError
+
+        text, digest = _script(name)
+        try:
+            if block_seconds is not None:
+                return await self._evaluate_when_woken(block_seconds, "EVALSHA", digest, 1, self._base, *arguments)
+            return await self.client.execute_command("EVALSHA", digest, 1, self._base, *arguments)
+        except NoScriptError:
+            return await self.client.execute_command("EVAL", text, 1, self._base, *arguments)
+
+    async def _evaluate_when_woken(self, seconds: float, *command: Any) -> Any:
+        # Both go out together, and the server runs the second as soon as the first is through. So there is no moment at
+        # which the wake-up is taken and only this process, which may be dying, knows that somebody has to look.
+        async with self._waiting.pipeline(transaction=False) as pipeline:
+            pipeline.execute_command("BLPOP", f"{self._base}:wake", f"{max(seconds, 0.001):.3f}")
+            pipeline.execute_command(*command)
+            return (await pipeline.execute())[1]
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._guard.aclose()
+
+    async def drop_idle(self) -> None:
+        """Close the connections that nobody uses now: after a failover they may lead to a server that stepped down."""
+        for pool in self._pools:
+            await pool.disconnect(inuse_connections=False)
+
+    async def _close_with_loop(self, links: dict[asyncio.AbstractEventLoop, _Link]) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        links[loop] = self
+        try:
+            yield
+        finally:
+            links.pop(loop, None)
+            for pool in self._pools:
+                await pool.disconnect(inuse_connections=True)
+
+
+class LinkSet:
+    """The links of a service: one for each event loop that used it in this process."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Hold what links are made from."""
+        self._settings = settings
+        self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
+        self._left_behind: list[object] = []
+        self._process = os.getpid()
+        self._silent_since: float | None = None
+        times = (round(seconds * 1000) for seconds in (settings.lease_seconds, settings.keep_finished_seconds))
+        self._constants = [*times, settings.max_dead_letters, settings.max_tasks]
+
+    @property
+    def current(self) -> _Link:
+        """The running loop's link, made at its first use."""
+        if self._process != os.getpid():
+            # Sockets and loops are the parent's: they are left open and referred to, for closing them would disturb it.
+            self._left_behind.append(self._links)
+            self._links, self._process = {}, os.getpid()
+        return self._links.get(asyncio.get_running_loop()) or _Link(self._links, self._settings)
+
+    async def run(self, name: str, *arguments: Any, block_seconds: float | None = None) -> Any:
+        """Run a script, and again for `retry_seconds` while the server does not serve.
+
+        Args:
+            name: The script's name.
+            arguments: What it takes besides what all take.
+            block_seconds: How long to wait to be woken before; None does not wait.
+
+        Raises:
+            BackendUnavailable: The server did not serve in time.
+            ConfigurationError: It does not let us in, or what it holds is not for us.
+            QueueError: It refused.
+        """
+        from redis.exceptions import RedisError
+
+        end, attempt = time.monotonic() + (block_seconds or 0) + self._settings.retry_seconds, 0
+        while True:
+            link = self.current
+            try:
+                reply = await link.evaluate(name, [attempt, *self._constants, *arguments], block_seconds=block_seconds)
+            except (RedisError, OSError) as error:
+                await self._pause_or_raise(error, attempt, end)
+                await link.drop_idle()
+                attempt, block_seconds = attempt + 1, None
+            else:
+                self._note_answer()
+                return reply
+
+    async def aclose(self) -> None:
+        """Close the links of all loops; a loop that does not run closes its own when it is shut down."""
+        here = asyncio.get_running_loop()
+        for loop, link in list(self._links.items() if self._process == os.getpid() else ()):
+            if loop is here:
+                await link.aclose()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.aclose(), loop))
+
+    async def _pause_or_raise(self, error: Exception, attempt: int, end: float) -> None:
+        fault = translate(error, self._settings)
+        if not isinstance(fault, BackendUnavailable):
+            raise fault from error
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+            logger.warning("%s Trying again.", fault)
+        pause = min(0.05 * 2**attempt, 0.5) * random.uniform(0.5, 1)  # noqa: S311 - spreads the clients out, guards nothing
+        if time.monotonic() + pause > end:
+            raise fault from error
+        await asyncio.sleep(pause)
+
+    def _note_answer(self) -> None:
+        if self._silent_since is not None:
+            silence, self._silent_since = time.monotonic() - self._silent_since, None
+            logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
+
+
+def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # A blind second try could queue a task twice or lose a delivery: `LinkSet.run` tells the script that it is one.
+    fixed = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "socket_connect_timeout": settings.timeout_seconds}
+    try:
+        pool = kind.from_url(settings.url.get_secret_value(), **fixed, **options)
+        pool.make_connection()  # finds out whether it knows the address's options; opens nothing
+    except (ValueError, TypeError) as error:
+        fault = Fault("REDIS_URL", f"the client refuses one of its options ({error})", "options that redis-py documents")
+        raise InvalidSettings([fault]) from error
+    return pool

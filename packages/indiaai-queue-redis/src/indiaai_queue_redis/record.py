@@ -1,0 +1,89 @@
+"""Tasks as they lie in Redis, to and from the interface's types; imported by the service.
+
+The layout is a format with a version of its own: `docs/reference/formats/queue-redis.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from indiaai_core.queue import NewTask, Task, TaskState, TaskStatus, encode_json
+
+__all__ = ["decode_status", "decode_task", "encode_failure", "encode_task"]
+
+
+def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
+    """Return a task's record without its beginning, `[` and the time, which is the server's to give.
+
+    Raises:
+        InvalidTask: The data is not JSON, or longer than `max_bytes`.
+    """
+    head = _json([task.priority, task.max_attempts, task.name, task.dedupe_key])
+    return head[1:] + b"\n" + task.encoded(max_bytes)
+
+
+def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
+    """Return error and traceback as JSON, from what `update_status` takes with `failed`.
+
+    Raises:
+        InvalidTask: The data is not JSON, or longer than `max_bytes`.
+    """
+    encode_json(data, what="the error", max_bytes=max_bytes)
+    if isinstance(data, Mapping) and "error" in data:
+        return _json_text(data["error"]), _json_text(data.get("traceback"))
+    return _json_text(data), b"null"
+
+
+def decode_task(delivery: Sequence[Any], *, lease: str, expires: int) -> Task:
+    """Make a task of a delivery: id, attempt and record; `expires` is in milliseconds of the server's clock.
+
+    Raises:
+        ValueError: The record is not of this format.
+    """
+    identifier, attempt, record = delivery
+    head, _, data = record.partition(b"\n")
+    enqueued, priority, max_attempts, name, dedupe_key = json.loads(head)
+    return Task(
+        id=identifier.decode(),
+        name=name,
+        data=dict(json.loads(data)),
+        attempt=attempt,
+        max_attempts=max_attempts,
+        priority=priority,
+        enqueued_at=_instant(enqueued),
+        lease_expires_at=_instant(expires),
+        lease=lease,
+        dedupe_key=dedupe_key,
+    )
+
+
+def decode_status(identifier: bytes, head: bytes, fields: Sequence[bytes]) -> TaskStatus:
+    """Make a task's status from its record's first line and its state's names and values in turn."""
+    enqueued, _, _, name, _ = json.loads(head)
+    state = dict(zip(fields[::2], fields[1::2], strict=True))
+    return TaskStatus(
+        id=identifier.decode(),
+        name=name,
+        state=TaskState(state.get(b"state", b"pending").decode()),
+        attempts=int(state.get(b"attempts", 0)),
+        enqueued_at=_instant(enqueued),
+        started_at=_instant(int(state[b"started"])) if b"started" in state else None,
+        finished_at=_instant(int(state[b"finished"])) if b"finished" in state else None,
+        **{name: json.loads(state.get(name.encode(), b"null")) for name in ("progress", "result", "error", "traceback")},
+    )
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _json_text(value: Any) -> bytes:
+    """Write a text, or the text that stands for another value; None stays None."""
+    return _json(value if value is None or isinstance(value, str) else _json(value).decode())

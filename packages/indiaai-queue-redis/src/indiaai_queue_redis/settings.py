@@ -1,0 +1,73 @@
+"""The settings of the backend `redis`; imported by its modules, and by who makes the service by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator
+
+from indiaai_core.queue import MAX_TASK_BYTES
+from indiaai_core.settings import BackendSettings, SettingsConfigDict
+
+__all__ = ["RedisSettings"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+
+
+class RedisSettings(BackendSettings):
+    """Where the server is, which queue on it is ours, and its limits; from variables with the prefix `REDIS_`."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: SecretStr = Field(
+        description="the server's address: redis://[user:password@]host:port/database, rediss://… for TLS, or unix:///path"
+    )
+    queue_name: Name = Field(default="default", description="the queue's name; queues of two names share nothing")
+    prefix: Name = Field(default="indiaai", description="what all keys in Redis begin with; it keeps applications apart")
+    lease_seconds: float = Field(
+        default=30.0, ge=0.05, le=7 * 86_400, description="seconds for which a delivery is the only one, unless it is renewed"
+    )
+    keep_finished_seconds: float = Field(
+        default=86_400.0, ge=0, le=366 * 86_400, description="seconds for which completed and cancelled tasks are known"
+    )
+    max_dead_letters: int = Field(default=10_000, ge=0, description="dead letters that are kept; the oldest go first")
+    max_tasks: int = Field(default=0, ge=0, description="tasks that may wait or be worked at a time; 0 for no bound")
+    max_task_bytes: int = Field(
+        default=MAX_TASK_BYTES, ge=1, le=MAX_TASK_BYTES, description="bytes of a task's data, result or progress as JSON"
+    )
+    timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="seconds to wait for a connection or an answer")
+    retry_seconds: float = Field(
+        default=2.0, ge=0, le=300, description="seconds for which a call tries again while the server does not serve"
+    )
+    max_connections: int = Field(
+        default=50, ge=1, le=10_000, description="connections of an event loop, besides one for each dequeue that waits"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        # What is wrong is said without a piece of the value: a misread address may show a piece of its password.
+        scheme, _, rest = url.get_secret_value().partition("://")
+        if scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("expected an address that begins with redis://, rediss:// or unix://")
+        try:
+            parts = urlsplit(url.get_secret_value())
+            is_sound = parts.port != 0 and rest.count("@") <= 1 and "@" not in parts.path + parts.query + parts.fragment
+        except ValueError:
+            is_sound = False
+        if not is_sound or (scheme == "unix" and not parts.path.strip("/")):
+            raise ValueError("expected a host and a port, or a path, with a password's special characters in percent code")
+        return url
+
+    @property
+    def server(self) -> str:
+        """The server's address as it may be shown: without user, password and options."""
+        parts = urlsplit(self.url.get_secret_value())
+        host = "" if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        return f"{parts.scheme}://{host}{parts.path}"
+
+    @property
+    def base(self) -> str:
+        """What every key of the queue begins with; its braces put them all into one hash slot of a cluster."""
+        return f"{{{self.prefix}:{self.queue_name}}}"
