@@ -48,7 +48,8 @@ class Draft:
         """
         if not self._name:
             self._name, self._descriptor = self._tree.create()
-        rest = memoryview(chunk).cast("B")
+        view = memoryview(chunk)
+        rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         for start in range(0, len(rest), _CHUNK_BYTES):
             if self._is_cancelled:
                 return

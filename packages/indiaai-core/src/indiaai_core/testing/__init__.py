@@ -1,5 +1,6 @@
 """The conformance kit, for the tests of backends; nothing in the product imports it. Needs `indiaai-core[testing]`."""
 
 from indiaai_core.testing.promises import Conformance, Promise, list_promises, promise
+from indiaai_core.testing.storage import Answer, Fetch, StorageConformance
 
-__all__ = ["Conformance", "Promise", "list_promises", "promise"]
+__all__ = ["Answer", "Conformance", "Fetch", "Promise", "StorageConformance", "list_promises", "promise"]

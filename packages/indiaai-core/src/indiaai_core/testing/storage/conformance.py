@@ -1,0 +1,82 @@
+"""The whole suite; imported by plugin authors as `indiaai_core.testing.StorageConformance`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from indiaai_core.storage import StorageService
+from indiaai_core.testing.promises import Conformance
+from indiaai_core.testing.storage.close import ClosePromises
+from indiaai_core.testing.storage.concurrency import ConcurrencyPromises
+from indiaai_core.testing.storage.conditional import ConditionalPromises
+from indiaai_core.testing.storage.copy import CopyPromises
+from indiaai_core.testing.storage.delete import DeletePromises
+from indiaai_core.testing.storage.errors import ErrorPromises
+from indiaai_core.testing.storage.fetching import Fetch
+from indiaai_core.testing.storage.keys import KeyPromises
+from indiaai_core.testing.storage.list import ListPromises
+from indiaai_core.testing.storage.metadata import MetadataPromises
+from indiaai_core.testing.storage.model import ModelPromises
+from indiaai_core.testing.storage.ranges import RangePromises
+from indiaai_core.testing.storage.read import ReadPromises
+from indiaai_core.testing.storage.streams import StreamPromises
+from indiaai_core.testing.storage.upload_urls import UploadUrlPromises
+from indiaai_core.testing.storage.urls import UrlPromises
+from indiaai_core.testing.storage.write import WritePromises
+
+__all__ = ["StorageConformance"]
+
+
+class StorageConformance(
+    WritePromises,
+    ReadPromises,
+    RangePromises,
+    StreamPromises,
+    UrlPromises,
+    UploadUrlPromises,
+    ListPromises,
+    DeletePromises,
+    CopyPromises,
+    ConditionalPromises,
+    KeyPromises,
+    MetadataPromises,
+    ConcurrencyPromises,
+    ErrorPromises,
+    ModelPromises,
+    ClosePromises,
+    Conformance,
+):
+    """What every storage backend does.
+
+    Subclass it in a test module and give the async fixture `service`: an open service on an empty store. A promise is
+    tested as far as the capabilities reach that the backend declares; of one that it does not, that it says so.
+
+        class TestLocalStorage(StorageConformance):
+            @pytest.fixture
+            async def service(self, tmp_path): ...
+
+    Two more fixtures widen what is tested: `second_service`, another service on the same store, for what one process
+    shows another; and `http`, a `Fetch`, for what URLs do when they are asked for: without it only their form is.
+    """
+
+    @pytest.fixture
+    def second_service(self, request: pytest.FixtureRequest, service: StorageService) -> StorageService:
+        """Where the author gives no second service on the store, the first stands in."""
+        return cast(StorageService, _outer(request, "second_service", service))
+
+    @pytest.fixture
+    def http(self, request: pytest.FixtureRequest) -> Fetch | None:
+        """Where the author gives none, URLs are not asked for."""
+        return cast("Fetch | None", _outer(request, "http", None))
+
+
+def _outer(request: pytest.FixtureRequest, name: str, default: object) -> object:
+    # A class's fixture hides the one of that name in the author's module or conftest, unless it asks for it.
+    try:
+        return request.getfixturevalue(name)
+    except pytest.FixtureLookupError as error:
+        if error.argname != name:
+            raise
+        return default

@@ -1,0 +1,145 @@
+"""Promises about `upload`; part of `StorageConformance`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from io import BytesIO
+
+import anyio
+import pytest
+from hypothesis import given
+
+from indiaai_core.errors import InvalidRequest
+from indiaai_core.storage import StorageService
+from indiaai_core.testing.promises import promise
+from indiaai_core.testing.storage.samples import PROPERTY, chunks_of, fresh_folder, pattern, payloads
+
+__all__ = ["WritePromises"]
+
+
+class WritePromises:
+    """An object is stored whole or not at all."""
+
+    @promise("S01", "What was uploaded as bytes is downloaded unchanged.")
+    async def test_bytes_come_back(self, service: StorageService) -> None:
+        content = bytes(range(256)) * 3
+
+        await service.upload("bytes.bin", content)
+
+        assert await service.download("bytes.bin") == content
+
+    @promise("S02", "A bytearray and a memoryview are stored as bytes are.")
+    async def test_every_kind_of_buffer_is_stored(self, service: StorageService) -> None:
+        await service.upload("bytearray", bytearray(b"mutable"))
+        await service.upload("memoryview", memoryview(b"0123456789")[2:8:2])
+
+        assert await service.download("bytearray") == b"mutable"
+        assert await service.download("memoryview") == b"246"
+
+    @promise("S03", "A binary file is stored from where it stands to its end, and left open.")
+    async def test_a_file_is_stored_from_where_it_stands(self, service: StorageService) -> None:
+        file = BytesIO(b"skipped" + pattern(300_000))
+        file.seek(7)
+
+        await service.upload("file", file)
+
+        assert await service.download("file") == pattern(300_000)
+        assert not file.closed
+
+    @promise("S04", "An asynchronous stream is stored in its order, and its empty chunks add nothing.")
+    async def test_a_stream_is_stored(self, service: StorageService) -> None:
+        async def stream() -> AsyncIterator[bytes]:
+            for chunk in (b"", b"one ", b"", b"two ", b"three", b""):
+                yield chunk
+
+        await service.upload("stream", stream())
+
+        assert await service.download("stream") == b"one two three"
+
+    @promise("S05", "An object may be empty.")
+    async def test_an_object_may_be_empty(self, service: StorageService) -> None:
+        await service.upload("empty/bytes", b"")
+        await service.upload("empty/stream", chunks_of(b"", 1))
+
+        assert await service.download("empty/bytes") == b""
+        assert await service.download("empty/stream") == b""
+
+    @promise("S06", "An upload replaces the whole object: nothing of a longer one remains.")
+    async def test_an_upload_replaces_the_whole_object(self, service: StorageService) -> None:
+        await service.upload("replaced", pattern(50_000))
+
+        await service.upload("replaced", b"short")
+
+        assert await service.download("replaced") == b"short"
+
+    @promise("S07", "An upload whose source fails raises what the source raised, and leaves the old object.")
+    async def test_a_failing_source_leaves_the_old_object(self, service: StorageService) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            yield pattern(2_000_000, salt=1)
+            raise LookupError("the source failed")
+
+        await service.upload("kept", b"old")
+        with pytest.raises(LookupError, match="the source failed"):
+            await service.upload("kept", failing())
+        with pytest.raises(LookupError, match="the source failed"):
+            await service.upload("never", failing())
+
+        assert await service.download("kept") == b"old"
+        assert not await service.exists("never")
+
+    @promise("S08", "An upload that is cancelled leaves the old object.")
+    async def test_a_cancelled_upload_leaves_the_old_object(self, service: StorageService) -> None:
+        started = anyio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield pattern(2_000_000, salt=1)
+            started.set()
+            await anyio.sleep_forever()
+
+        await service.upload("kept", b"old")
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                group.start_soon(service.upload, "kept", endless())
+                await started.wait()
+                group.cancel_scope.cancel()
+
+        assert await service.download("kept") == b"old"
+
+    @promise("S09", "The address is the key's own and lasting: each upload gives the same, with no signature in it.")
+    async def test_the_address_is_lasting(self, service: StorageService) -> None:
+        first = await service.upload("address/one", b"1")
+        again = await service.upload("address/one", b"2")
+        other = await service.upload("address/two", b"1")
+
+        assert first == again
+        assert first != other
+        assert first
+        assert "?" not in first
+
+    @promise("S10", "A content type that cannot travel in a header is refused with InvalidRequest, and nothing is stored.")
+    @pytest.mark.parametrize("content_type", ["", "text/\nplain", "text/पाठ", "x" * 256])
+    async def test_an_impossible_content_type_is_refused(self, service: StorageService, content_type: str) -> None:
+        with pytest.raises(InvalidRequest):
+            await service.upload("refused", b"x", content_type)
+
+        assert not await service.exists("refused")
+
+    @promise("S11", "A long stream comes back unchanged, whatever the size of its chunks.")
+    async def test_a_long_stream_comes_back(self, service: StorageService) -> None:
+        content = pattern(17 * 1024 * 1024 + 1)
+
+        await service.upload("long", chunks_of(content, 999_983))
+
+        assert await service.download("long") == content
+
+    @promise("S12", "Any payload comes back unchanged, from bytes and from a stream.")
+    @PROPERTY
+    @given(content=payloads())
+    async def test_any_payload_comes_back(self, service: StorageService, content: bytes) -> None:
+        folder = fresh_folder()
+
+        await service.upload(f"{folder}/bytes", content)
+        await service.upload(f"{folder}/stream", chunks_of(content, 1000))
+
+        assert await service.download(f"{folder}/bytes") == content
+        assert await service.download(f"{folder}/stream") == content
