@@ -112,7 +112,7 @@ def test_check_makes_a_round_trip_through_each_selected_backend(site: SitePackag
             "see that the server runs",
         ),
         (
-            "__import__('indiaai_core').InvalidSettings([__import__('indiaai_core').Fault('ACME_X', 'bad', 'good', 'mend it')])",
+            "(core := __import__('indiaai_core')).InvalidSettings([core.Fault('ACME_X', 'bad', 'good', 'mend it')])",
             "ACME_X: bad, expected good",
             "mend it",
         ),
@@ -120,7 +120,7 @@ def test_check_makes_a_round_trip_through_each_selected_backend(site: SitePackag
 )
 def test_check_fails_with_the_remedy(site: SitePackages, error: str, shown: str, remedy: str) -> None:
     """A backend that does not serve: status 1, what happened and what to do."""
-    site.backend("local", source=FAILING.format(error=error))
+    site.backend("local", source=FAILING.replace("{error}", error))
 
     status, found = run_json("check")
 

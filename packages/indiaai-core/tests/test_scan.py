@@ -44,6 +44,16 @@ def test_only_our_groups_are_read(plain: SitePackages) -> None:
     assert [found.name for found in registrations] == ["acme"]
 
 
+def test_a_long_file_is_read_to_its_end(plain: SitePackages) -> None:
+    """Our group may stand behind thousands of lines of others."""
+    others = "[console_scripts]\n" + "".join(f"script{number} = other:main\n" for number in range(2000))
+    plain.install("acme", entry_points=others + GROUP)
+
+    registrations, _ = scan([str(plain.folder)])
+
+    assert [found.name for found in registrations] == ["acme"]
+
+
 @pytest.mark.parametrize("content", [b"[x]\nno equals sign\n", b"\xff\xfe\x00", b"[unclosed\n", b"= nothing\n"])
 def test_another_package_s_malformed_file_is_not_even_read(plain: SitePackages, content: bytes) -> None:
     """A malformed entry_points.txt of a stranger neither stops the scan nor is a problem of ours."""
