@@ -1,0 +1,217 @@
+"""The database service on SQLAlchemy, but for what each database does its own way; extended by the backends."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+
+from indiaai_core.errors import BackendUnavailable, IndiaAIError
+from indiaai_db.engines import Engines, LoopEngines
+from indiaai_db.errors import CommitUnknown, ReadOnlySession, TransactionConflict
+from indiaai_db.service import DatabaseService
+
+__all__ = ["SqlalchemyDatabaseService"]
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.5
+
+
+class _ReadOnlyOrmSession(Session):
+    """A session whose unit of work refuses to write before a statement is sent; the database refuses the rest."""
+
+
+@event.listens_for(_ReadOnlyOrmSession, "before_flush")
+def _refuse_to_flush(*_: object) -> None:
+    raise ReadOnlySession
+
+
+class SqlalchemyDatabaseService(DatabaseService):
+    """A database service on engines of SQLAlchemy.
+
+    A backend's author gives the engines (`_create_engines`, `_create_migration_engine`), says what a driver's error means
+    (`_explain`), and checks (`_check_connection`). Opening a connection must raise errors of indiaai-core, never a driver's:
+    that is how a refused connection can be told from an error of the application's own.
+    """
+
+    def __init__(self) -> None:
+        """Hold what the engines will be made from; nothing connects yet."""
+        self._engines = LoopEngines(self._create_engines)
+
+    @abstractmethod
+    def _create_engines(self) -> Engines:
+        """Make the engines of one event loop, without connecting."""
+
+    @abstractmethod
+    def _create_migration_engine(self) -> AsyncEngine:
+        """Make an engine without a pool, whose transactions may change the schema and roll that back."""
+
+    @abstractmethod
+    def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
+        """Return what to raise in place of a driver's error; None for those that are the application's."""
+
+    @abstractmethod
+    async def _check_connection(self) -> None:
+        """Prove that the database can serve, by statements that wait for nobody."""
+
+    def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
+        """Keep other processes from changing the schema; the default leaves it to the transaction itself."""
+        return _nothing()
+
+    def _reader(self, engines: Engines) -> AsyncEngine:
+        """Choose the engine for a session that only reads."""
+        return engines.reader
+
+    def _note_commit(self) -> None:
+        """Hear that this task committed what may be read from a replica next."""
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The running loop's engine for transactions that may write."""
+        return self._engines.current().writer
+
+    @property
+    def client(self) -> AsyncEngine:
+        """The same as `engine`."""
+        return self.engine
+
+    def session(self, *, read_only: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open a session that is one transaction; see the interface."""
+        engines = self._engines.current()
+        return self._transaction(self._reader(engines) if read_only else engines.writer, read_only=read_only)
+
+    async def run(
+        self,
+        function: Callable[[AsyncSession], Awaitable[T]],
+        *,
+        read_only: bool = False,
+        timeout_seconds: float = 30.0,
+    ) -> T:
+        """Call the function in one serializable transaction, again if it loses a conflict; see the interface."""
+        engines = self._engines.current()
+        engine = self._reader(engines) if read_only else engines.serializable
+        deadline = time.monotonic() + timeout_seconds
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                async with self._transaction(engine, read_only=read_only) as session:
+                    return await function(session)
+            except TransactionConflict as error:
+                pause = _pause_seconds(attempts)
+                if time.monotonic() + pause >= deadline:
+                    raise TransactionConflict(
+                        f"Gave up after {attempts} attempts within {timeout_seconds:g} s, each of which lost a conflict with "
+                        f"another transaction; nothing was changed. Try again, or make the transaction shorter. {error}",
+                        attempts=attempts,
+                        retry_after=1.0,
+                    ) from error
+                await anyio.sleep(pause)
+
+    async def upgrade(self, revision: str = "head", *, config: str | Path = "alembic.ini") -> None:
+        """Bring the schema to a revision with Alembic; see the interface."""
+        from indiaai_db.migrations import upgrade
+
+        await anyio.to_thread.run_sync(partial(upgrade, self, revision, config=Path(config)))
+
+    async def migrate(self, work: Callable[[Connection], None]) -> None:
+        """Call `work(connection)` while no other process changes the schema."""
+        engine = self._create_migration_engine()
+        try:
+            async with self._migration_lock(engine), engine.connect() as connection:
+                await connection.run_sync(work)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await engine.dispose()
+
+    async def check(self) -> None:
+        """Connect, and prove that the database can serve.
+
+        Raises:
+            BackendUnavailable: It does not answer, or does not take writes.
+            ConfigurationError: It refuses to serve with these settings.
+        """
+        try:
+            await self._check_connection()
+        except SQLAlchemyError as error:
+            raise self._explain_any(error, read_only=True) or BackendUnavailable(
+                f"The database fails its check: {_first_line(error)}"
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close all connections. Calling it again does nothing; a later use connects again."""
+        await self._engines.aclose()
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine, *, read_only: bool) -> AsyncIterator[AsyncSession]:
+        session = AsyncSession(engine, expire_on_commit=False, sync_session_class=_ReadOnlyOrmSession if read_only else Session)
+        is_committing = False
+        try:
+            yield session
+            if read_only:
+                await session.flush()  # so that what was added and would be dropped is refused instead
+            else:
+                await session.flush()
+                is_committing = True
+                await session.commit()
+                self._note_commit()
+        except (SQLAlchemyError, OSError) as error:
+            await _undo(session)
+            if is_committing and (isinstance(error, OSError) or getattr(error, "connection_invalidated", False)):
+                raise CommitUnknown from error
+            explained = self._explain_any(error, read_only=read_only)
+            if explained is None:
+                raise
+            raise explained from error
+        finally:
+            await _close(session)
+
+    def _explain_any(self, error: Exception, *, read_only: bool) -> IndiaAIError | None:
+        if isinstance(error, PoolTimeoutError):
+            return TransactionConflict(
+                "No connection became free in time: others hold all of them, or a session was opened within another one, "
+                "for which it waits. Close the outer one first, or raise the pool's size.",
+                retry_after=1.0,
+            )
+        return self._explain(error, read_only=read_only) if isinstance(error, DBAPIError) else None
+
+
+async def _undo(session: AsyncSession) -> None:
+    # Shielded: in a cancelled scope of anyio every await is cancelled again, and the connection would not come back.
+    with anyio.CancelScope(shield=True):
+        await session.rollback()
+
+
+async def _close(session: AsyncSession) -> None:
+    with anyio.CancelScope(shield=True):
+        await session.close()
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield
+
+
+def _pause_seconds(attempts: int) -> float:
+    # Full jitter: those that met once must not meet again.
+    return random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)))  # noqa: S311 - no secret
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

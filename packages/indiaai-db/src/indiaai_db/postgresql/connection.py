@@ -1,0 +1,118 @@
+"""One connection to PostgreSQL: where it goes, and what it means when it cannot be made; imported by the service."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import asyncpg
+
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
+from indiaai_db.postgresql.url import PostgresqlUrl
+
+__all__ = ["Opener", "PostgresqlConnection"]
+
+REPLICA_RETRY_SECONDS = 5.0
+"""For how long a replica that did not answer is left out."""
+
+
+class PostgresqlConnection(asyncpg.Connection):
+    """A connection whose cancelled statement is cancelled on the server too.
+
+    Under anyio a cancelled task cannot wait for the goodbye that asyncpg is saying, and cuts the connection at once: the
+    server then works on, and holds its locks, until it has something to say. Here the goodbye, 2 seconds at most, is
+    waited for by a task of its own.
+    """
+
+    is_closing = False
+
+    def close(self, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
+        """Cancel what is under way, say goodbye and close."""
+        return self._close(timeout)
+
+    async def _close(self, timeout: float | None) -> None:
+        self.is_closing = True
+        try:
+            await super().close(timeout=timeout)
+        finally:
+            self.is_closing = False
+
+    def terminate(self) -> None:
+        """Close without goodbye, unless it is being said."""
+        if not self.is_closing:
+            super().terminate()
+
+
+@dataclass
+class Opener:
+    """Opens connections to the first of several databases that answers.
+
+    Attributes:
+        urls: Where to go. With more than one, replicas in turn, and last the primary.
+        options: What asyncpg takes besides.
+        connect_timeout_seconds: How long to wait, unless the URL says otherwise.
+    """
+
+    urls: Sequence[PostgresqlUrl]
+    options: dict[str, Any]
+    connect_timeout_seconds: float
+    _turn: int = 0
+    _left_out_until: dict[str, float] = field(default_factory=dict)
+
+    async def __call__(self, *_: Any, **__: Any) -> Any:
+        """Open a connection; what SQLAlchemy calls, with arguments that are not needed.
+
+        Raises:
+            ConfigurationError: The server refuses these settings.
+            BackendUnavailable: No server answers.
+        """
+        for url in self._in_turn():
+            try:
+                return await self._open(url)
+            except BackendUnavailable:
+                self._left_out_until[url.dsn] = time.monotonic() + REPLICA_RETRY_SECONDS
+        return await self._open(self.urls[-1])
+
+    def _in_turn(self) -> list[PostgresqlUrl]:
+        replicas = self.urls[:-1]
+        if not replicas:
+            return []
+        self._turn = (self._turn + 1) % len(replicas)
+        now = time.monotonic()
+        turned = [*replicas[self._turn :], *replicas[: self._turn]]
+        return [url for url in turned if self._left_out_until.get(url.dsn, 0.0) <= now]
+
+    async def _open(self, url: PostgresqlUrl) -> Any:
+        timeout = url.connect_timeout_seconds or self.connect_timeout_seconds
+        try:
+            with anyio.fail_after(timeout):  # over all hosts and addresses; asyncpg's own counts for each
+                return await asyncpg.connect(url.dsn, timeout=timeout, connection_class=PostgresqlConnection, **self.options)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, asyncio.InvalidStateError) as error:
+            raise _explain_opening(error, url) from error
+
+
+def _explain_opening(error: Exception, url: PostgresqlUrl) -> IndiaAIError:
+    state = getattr(error, "sqlstate", None) or ""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    refusals = {
+        "28": ("the server refuses the user or the password", "a user and password that may log in"),
+        "3D": ("there is no such database", "a database that exists"),
+        "42": ("the server refuses a parameter of the URL", "parameters that the server knows"),
+    }
+    if state[:2] in refusals:
+        found, expected = refusals[state[:2]]
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        found, expected = "the server's certificate is not trusted", "an sslmode and sslrootcert that fit the server"
+    elif isinstance(error, (ValueError, asyncpg.ClientConfigurationError)):
+        found, expected = "the driver does not take the URL", "a URL as the provider prints it"
+    else:
+        return BackendUnavailable(f"PostgreSQL at {url.shown} does not answer: {reason}")
+    return ConfigurationError(
+        f"DATABASE_URL: {found} at {url.shown} ({reason}). Set it to {expected}.",
+        faults=[Fault("DATABASE_URL", f"{found} at {url.shown}", expected)],
+    )

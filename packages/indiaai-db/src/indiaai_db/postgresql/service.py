@@ -1,0 +1,166 @@
+"""The database service on PostgreSQL; selected by `DATABASE_TYPE=postgresql`."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+import anyio
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from indiaai_core.errors import BackendUnavailable, IndiaAIError
+from indiaai_db.backend import SqlalchemyDatabaseService
+from indiaai_db.engines import Engines
+from indiaai_db.errors import ReadOnlySession, TransactionConflict
+from indiaai_db.postgresql.connection import Opener
+from indiaai_db.postgresql.settings import PostgresqlSettings
+from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
+from indiaai_db.types import dump_json
+
+__all__ = ["PostgresqlDatabaseService"]
+
+MIGRATION_LOCK = 0x1D1AA1DB
+"""The advisory lock that a process holds while it migrates."""
+
+MIGRATION_WAIT_SECONDS = 600.0
+"""How long a process waits for another one that migrates."""
+
+_CONFLICTS = frozenset({"40001", "40P01"})
+_READ_ONLY = "25006"
+_UNAVAILABLE = ("08", "53", "57", "58")
+"""Classes of SQLSTATE: connection, resources, an operator's intervention (a shutdown, a statement's timeout), the system."""
+
+_last_commits: ContextVar[Mapping[int, float]] = ContextVar("indiaai_db_last_commits", default={})  # noqa: B039 - never changed
+
+
+class PostgresqlDatabaseService(SqlalchemyDatabaseService):
+    """Transactions on one PostgreSQL database, its read-only ones on replicas where there are some.
+
+    Safe behind a pooler in transaction mode (PgBouncer, Supabase): nothing is kept on a server's connection between
+    transactions. Each event loop has a pool of `DATABASE_POOL_SIZE` connections, and another one for replicas.
+    """
+
+    contract_version: ClassVar[int] = 1
+    settings_class = PostgresqlSettings
+    dialect_name: ClassVar[str] = "postgresql"
+
+    def __init__(self, settings: PostgresqlSettings | None = None) -> None:
+        """Hold the settings; nothing connects yet.
+
+        Args:
+            settings: The settings; read from the environment where None.
+        """
+        super().__init__()
+        self._settings = settings or PostgresqlSettings()  # type: ignore[call-arg]  # what is not given is read from the environment
+        self._url = PostgresqlUrl.parse(self._settings.url.get_secret_value())
+        self._replicas = [PostgresqlUrl.parse(url) for url in split_urls(self._settings.replica_urls.get_secret_value())]
+
+    def __repr__(self) -> str:
+        """Name hosts and database, and no secret."""
+        return f"<PostgresqlDatabaseService {self._url.shown!r}>"
+
+    def _create_engines(self) -> Engines:
+        writer = self._new_engine(self._opener(), **self._pool())
+        reader = writer
+        if self._replicas:
+            reader = self._new_engine(self._opener(replicas=self._replicas), **self._pool())
+        event.listen(writer.sync_engine, "handle_error", _leave_a_demoted_primary)
+        return Engines(
+            writer=writer,
+            reader=reader.execution_options(postgresql_readonly=True),
+            serializable=writer.execution_options(isolation_level="SERIALIZABLE"),
+            fresh_reader=writer.execution_options(postgresql_readonly=True),
+        )
+
+    def _create_migration_engine(self) -> AsyncEngine:
+        return self._new_engine(self._opener(), poolclass=NullPool)
+
+    def _new_engine(self, opener: Opener, **options: Any) -> AsyncEngine:
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            connect_args={"async_creator_fn": opener},
+            json_serializer=dump_json,
+            isolation_level=self._settings.isolation_level,
+            **options,
+        )
+
+    def _pool(self) -> dict[str, Any]:
+        return {
+            "pool_size": self._settings.pool_size,
+            "max_overflow": 0,
+            "pool_timeout": self._settings.pool_timeout_seconds,
+            "pool_recycle": self._settings.pool_recycle_seconds,
+            "pool_pre_ping": True,
+            "pool_use_lifo": True,  # what a quiet hour does not need grows old and is recycled
+        }
+
+    def _opener(self, *, replicas: list[PostgresqlUrl] | None = None) -> Opener:
+        server_settings = {"application_name": self._settings.application_name}
+        if self._settings.statement_timeout_seconds is not None:
+            server_settings["statement_timeout"] = str(round(self._settings.statement_timeout_seconds * 1000))
+        options: dict[str, Any] = {"server_settings": server_settings}
+        if not self._settings.prepared_statements:
+            options["statement_cache_size"] = 0
+        if not replicas and "target_session_attrs=" not in self._url.dsn:
+            # A pool that once met a demoted primary would otherwise go on writing to it for ever.
+            options["target_session_attrs"] = "read-write"
+        return Opener([*(replicas or []), self._url], options, self._settings.connect_timeout_seconds)
+
+    def _reader(self, engines: Engines) -> AsyncEngine:
+        if self._replicas and time.monotonic() < _last_commits.get().get(id(self), 0.0) + self._settings.replica_pause_seconds:
+            return engines.fresh_reader or engines.reader
+        return engines.reader
+
+    def _note_commit(self) -> None:
+        if self._replicas:
+            _last_commits.set({**_last_commits.get(), id(self): time.monotonic()})
+
+    def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
+        return _advisory_lock(engine)
+
+    def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        reason = str(error.orig).partition("\n")[0]
+        if state in _CONFLICTS:
+            return TransactionConflict(f"PostgreSQL rolled the transaction back ({state}: {reason}).", retry_after=0.1)
+        if state == _READ_ONLY:
+            return (
+                ReadOnlySession() if read_only else BackendUnavailable("The database takes no writes now: its primary changed.")
+            )
+        if error.connection_invalidated or state.startswith(_UNAVAILABLE):
+            return BackendUnavailable(f"PostgreSQL at {self._url.shown} broke off ({state or 'connection lost'}: {reason}).")
+        return None
+
+    async def _check_connection(self) -> None:
+        async with self._engines.current().writer.connect() as connection:
+            if (await connection.execute(text("SELECT pg_is_in_recovery()"))).scalar_one():
+                raise BackendUnavailable(f"PostgreSQL at {self._url.shown} is a replica and takes no writes.")
+
+
+def _leave_a_demoted_primary(context: ExceptionContext) -> None:
+    is_read_only = context.connection is not None and context.connection.get_execution_options().get("postgresql_readonly")
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY and not is_read_only:
+        context.is_disconnect = True
+
+
+@asynccontextmanager
+async def _advisory_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    # The lock belongs to a transaction, so that a pooler keeps it on one server connection and no failure leaves it behind.
+    # Who waits for it asks again and again: waiting inside PostgreSQL would hold a snapshot, for which CREATE INDEX
+    # CONCURRENTLY in the migration waits in its turn. READ COMMITTED, so that the idle transaction holds none either.
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        with anyio.fail_after(MIGRATION_WAIT_SECONDS):
+            while not await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})")):
+                await connection.rollback()
+                await anyio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - no secret
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        yield

@@ -1,0 +1,155 @@
+"""One connection to an SQLite file: opened, set up and begun so that several processes can share the file.
+
+Imported by the service. All of it runs in the connection's own thread, so that no disk holds up the event loop.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
+from indiaai_db.errors import TransactionConflict
+from indiaai_db.sqlite.driver import SqliteConnection, SqliteHandle
+
+__all__ = ["Opener", "begin_immediate", "primary_code"]
+
+WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+"""To what size the write-ahead log is cut back after a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """How connections of one kind are opened.
+
+    Attributes:
+        path: The file.
+        synchronous: `NORMAL` or `FULL`.
+        busy_timeout_seconds: How long to wait for another process.
+        is_read_only: Whether SQLite is to refuse writes.
+        has_foreign_keys: Whether foreign keys are enforced; migrations rebuild tables without.
+    """
+
+    path: Path
+    synchronous: str
+    busy_timeout_seconds: float
+    is_read_only: bool = False
+    has_foreign_keys: bool = True
+
+    async def __call__(self, *_: Any, **__: Any) -> SqliteConnection:
+        """Open a connection; what SQLAlchemy calls, with arguments that are not needed.
+
+        Raises:
+            ConfigurationError: The path cannot be a database.
+            BackendUnavailable: The database cannot be opened now.
+        """
+        connection = SqliteConnection(self._open)
+        with anyio.CancelScope(shield=True):  # a cancelled opening would leave the handle behind, open
+            await connection
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self.busy_timeout_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=SqliteHandle,
+            )
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise _explain_opening(error, self.path) from error
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        self._use_wal(connection)
+        connection.execute(f"PRAGMA synchronous={self.synchronous}")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if self.has_foreign_keys else 'OFF'}")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_SIZE_LIMIT_BYTES}")
+        if self.is_read_only:
+            connection.execute("PRAGMA query_only=ON")
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # The change to WAL does not consult the busy timeout: processes that start together meet here.
+        deadline = time.monotonic() + self.busy_timeout_seconds
+        while True:
+            try:
+                if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                    return
+                mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - no secret
+                continue
+            if mode != "wal":
+                raise _configuration_error(self.path, "its file system cannot keep a write-ahead log", "a path on a local disk")
+
+
+def _try_to_begin(connection: sqlite3.Connection, busy_timeout_ms: int) -> bool:
+    # SQLite's own waiting cannot be cancelled and sleeps up to 100 ms at a time: here it must answer at once.
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
+    return True
+
+
+async def begin_immediate(connection: SqliteConnection, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
+    """Begin a transaction that may write, as soon as no other connection does.
+
+    Raises:
+        TransactionConflict: Another connection held the database all the time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    longest = 0.002
+    while not await connection.call(_try_to_begin, round(busy_timeout_seconds * 1000)):
+        if time.monotonic() > deadline:
+            raise TransactionConflict(
+                f"Another connection kept the SQLite database locked for {timeout_seconds:g} s. Keep transactions short: "
+                "nothing slow belongs inside a session.",
+                retry_after=1.0,
+            )
+        await anyio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+        longest = min(longest * 1.5, 0.025)
+
+
+def primary_code(error: BaseException | None) -> int | None:
+    """Return SQLite's primary result code of an error, or None if it has none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _explain_opening(error: Exception, path: Path) -> IndiaAIError:
+    code = primary_code(error)
+    if isinstance(error, OSError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        reason = getattr(error, "strerror", None) or str(error)
+        if path.is_dir():
+            reason = "it is a folder"
+        return _configuration_error(path, f"cannot be opened ({reason})", "the path of a file that can be made and written")
+    if code == sqlite3.SQLITE_NOTADB:
+        return _configuration_error(path, "is a file and no SQLite database", "the path of a database, or of no file yet")
+    return BackendUnavailable(f"The SQLite database {path} cannot be opened now: {error}")
+
+
+def _configuration_error(path: Path, found: str, expected: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"SQLITE_DB_PATH={path}: {found}. Set it to {expected}.", faults=[Fault("SQLITE_DB_PATH", f"{path} {found}", expected)]
+    )

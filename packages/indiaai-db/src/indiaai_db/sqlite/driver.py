@@ -1,0 +1,81 @@
+"""A connection of aiosqlite that a cancelled task leaves in order; imported by the module that opens connections.
+
+A cancelled await abandons a statement that goes on in the connection's thread and keeps its lock. Under anyio, which is
+what FastAPI cancels with, every later await is cancelled as well, the rollback's too. So here a statement that is
+cancelled is interrupted and waited for, and what ends a transaction is never cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import aiosqlite
+import anyio
+
+__all__ = ["SqliteConnection", "SqliteHandle"]
+
+INTERRUPT_EVERY_SECONDS = 0.02
+
+_ENDINGS = frozenset({"commit", "rollback", "close"})
+
+
+class SqliteHandle(sqlite3.Connection):
+    """The handle that the thread works with."""
+
+    def close(self) -> None:
+        """Roll back, then close: SQLite keeps a closed handle, its transaction and its lock until the last cursor is gone."""
+        with suppress(sqlite3.ProgrammingError):  # it was closed before
+            if self.in_transaction:
+                self.rollback()
+        super().close()
+
+
+class SqliteConnection(aiosqlite.Connection):
+    """One connection and its thread; for one task at a time."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        """Hold what opens the file; awaiting the connection does so."""
+        super().__init__(connector, 64)
+        # Not the last thread to keep the process alive (before 0.22 the connection is the thread itself).
+        thread: Any = getattr(self, "_thread", self)
+        thread.daemon = True
+        self._stopping: asyncio.Future[Any] | None = None
+
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call `function(handle, *arguments)` in the connection's thread."""
+        return await self._execute(partial(function, self._conn), *arguments)
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._running or self._connection is None:
+            raise ValueError("Connection closed")  # SQLAlchemy knows aiosqlite's error by these words
+        done = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
+        if getattr(fn, "__name__", "") in _ENDINGS:
+            with anyio.CancelScope(shield=True):
+                return await asyncio.shield(done)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await self._interrupt_until(done)
+            raise
+
+    async def _interrupt_until(self, done: asyncio.Future[Any]) -> None:
+        # Again and again: an interrupt that comes before the thread has begun the statement does nothing.
+        with anyio.CancelScope(shield=True):
+            while not done.done():
+                if self._connection is not None:
+                    self._connection.interrupt()
+                await asyncio.wait([done], timeout=INTERRUPT_EVERY_SECONDS)
+        if not done.cancelled():
+            done.exception()  # seen, so that nobody is told of it
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """End the thread; the second call waits for the first one's end, for after it nothing is worked any more."""
+        if self._stopping is None:
+            self._stopping = super().stop()
+        return self._stopping

@@ -1,0 +1,124 @@
+"""The database service on an SQLite file; selected by `DATABASE_TYPE=sqlite`, the default."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from indiaai_core.errors import BackendUnavailable, IndiaAIError
+from indiaai_db.backend import SqlalchemyDatabaseService
+from indiaai_db.engines import Engines
+from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
+from indiaai_db.sqlite.connection import Opener, begin_immediate, primary_code
+from indiaai_db.sqlite.settings import SqliteSettings
+from indiaai_db.types import dump_json
+
+__all__ = ["SqliteDatabaseService"]
+
+MIGRATION_WAIT_SECONDS = 600.0
+"""How long a process waits for another one that migrates."""
+
+
+class SqliteDatabaseService(SqlalchemyDatabaseService):
+    """Transactions on one SQLite file, which any number of processes of one machine may share.
+
+    In each event loop one connection writes and up to `SQLITE_READERS` read; each has a thread. Transactions that may write
+    begin with BEGIN IMMEDIATE and so come one after the other, over all processes: none fails halfway for a lock.
+    """
+
+    contract_version: ClassVar[int] = 1
+    settings_class = SqliteSettings
+    dialect_name: ClassVar[str] = "sqlite"
+
+    def __init__(self, settings: SqliteSettings | None = None) -> None:
+        """Hold the settings; the file and its folder are made at first use.
+
+        Args:
+            settings: The settings; read from the environment where None.
+        """
+        super().__init__()
+        self._settings = settings or SqliteSettings()
+        self._path = self._settings.db_path.absolute()  # a later change of the working directory changes nothing
+
+    def __repr__(self) -> str:
+        """Name the file."""
+        return f"<SqliteDatabaseService {str(self._path)!r}>"
+
+    def _create_engines(self) -> Engines:
+        wait = self._settings.busy_timeout_seconds
+        # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
+        writer = _new_engine(self._opener(), pool_size=1, max_overflow=0, pool_timeout=wait)
+        event.listen(writer.sync_engine, "begin", _immediate(wait, wait))
+        reader = _new_engine(
+            self._opener(is_read_only=True), pool_size=self._settings.readers, max_overflow=0, pool_timeout=wait
+        )
+        event.listen(reader.sync_engine, "begin", _deferred)
+        return Engines(writer=writer, reader=reader, serializable=writer)
+
+    def _create_migration_engine(self) -> AsyncEngine:
+        engine = _new_engine(self._opener(has_foreign_keys=False), poolclass=NullPool)
+        # The transaction is the lock: it is one for all migrations, and ends with the process whatever happens to that.
+        event.listen(engine.sync_engine, "begin", _immediate(MIGRATION_WAIT_SECONDS, self._settings.busy_timeout_seconds))
+        event.listen(engine.sync_engine, "commit", _check_foreign_keys)
+        return engine
+
+    def _opener(self, *, is_read_only: bool = False, has_foreign_keys: bool = True) -> Opener:
+        return Opener(
+            self._path,
+            self._settings.synchronous,
+            self._settings.busy_timeout_seconds,
+            is_read_only=is_read_only,
+            has_foreign_keys=has_foreign_keys,
+        )
+
+    def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
+        code = primary_code(error.orig)
+        if code == sqlite3.SQLITE_READONLY and read_only:
+            return ReadOnlySession()
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return TransactionConflict("Another connection kept the SQLite database locked.", retry_after=1.0)
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            return BackendUnavailable(f"The SQLite database {self._path} cannot be used now: {error.orig}")
+        return None
+
+    async def _check_connection(self) -> None:
+        async with self._engines.current().reader.connect() as connection:
+            await connection.execute(text("PRAGMA schema_version"))
+
+
+def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        "sqlite+aiosqlite:///file", connect_args={"async_creator_fn": opener}, json_serializer=dump_json, **options
+    )
+
+
+def _immediate(timeout_seconds: float, busy_timeout_seconds: float) -> Callable[[Connection], None]:
+    begin = partial(begin_immediate, timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
+
+    def begin_writing(connection: Connection) -> None:
+        _driver(connection).run_async(begin)
+
+    return begin_writing
+
+
+def _deferred(connection: Connection) -> None:
+    _driver(connection).run_async(lambda driver: driver.execute("BEGIN"))
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        tables = ", ".join(sorted({row[0] for row in broken}))
+        raise MigrationFailed(f"After the migration {len(broken)} rows of {tables} refer to rows that are not there.")

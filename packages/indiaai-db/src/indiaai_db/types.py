@@ -1,0 +1,159 @@
+"""Column types that give the same value back on every dialect; imported by models."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+__all__ = ["PortableDecimal", "PortableJson", "UtcDateTime", "dump_json", "portable_enum", "utc_now"]
+
+MAX_DECIMAL_DIGITS = 15
+"""SQLite keeps a decimal as a binary float, which holds every decimal of 15 digits and not every one of 16."""
+
+
+def utc_now() -> datetime:
+    """Return the instant, aware, in UTC: the default of a timestamp (`mapped_column(default=utc_now)`)."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant, to the microsecond: takes aware datetimes of any zone and gives aware ones in UTC.
+
+    A naive datetime is refused, for nobody knows what it means. SQLite keeps no zone: there UTC is what is written.
+    """
+
+    impl = sqlalchemy.DateTime
+    cache_ok = True
+
+    def __init__(self) -> None:
+        """Ask for a column that knows zones, where there is one."""
+        super().__init__(timezone=True)
+
+    def __repr__(self) -> str:
+        """Render the type as a migration writes it."""
+        return "UtcDateTime()"
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn the instant into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone: give an aware datetime, such as datetime.now(UTC)")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say that it is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class PortableJson(TypeDecorator[Any]):
+    """A JSON value: JSONB on PostgreSQL, text elsewhere; `None` is NULL.
+
+    What only some databases take is refused on all: NaN and infinities, and the character U+0000. JSONB does not keep the
+    order of an object's names. Assign a new value to change it: what is changed in place is not noticed.
+    """
+
+    impl = sqlalchemy.JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        """Store `None` as NULL."""
+        super().__init__(none_as_null=True)
+
+    def __repr__(self) -> str:
+        """Render the type as a migration writes it."""
+        return "PortableJson()"
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose JSONB where there is one."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.JSONB(none_as_null=True))
+        return dialect.type_descriptor(sqlalchemy.JSON(none_as_null=True))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Refuse what some database would not take."""
+        if value is not None:
+            dump_json(value)
+        return value
+
+
+def dump_json(value: Any) -> str:
+    """Serialize a value as every engine of this layer does.
+
+    Raises:
+        ValueError: It holds NaN, an infinity or U+0000.
+        TypeError: It is not JSON.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValueError("JSON for the database must not hold the character U+0000: PostgreSQL cannot store it")
+    return text
+
+
+class PortableDecimal(TypeDecorator[Decimal]):
+    """A decimal number of at most 15 digits, rounded half up to its scale; one that is too large is refused.
+
+    Args:
+        precision: Digits in all, 1 to 15. For more, store integers of the smallest unit.
+        scale: Digits after the point.
+    """
+
+    impl = sqlalchemy.Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int = MAX_DECIMAL_DIGITS, scale: int = 2) -> None:
+        """Keep the limits."""
+        if not 0 <= scale <= precision <= MAX_DECIMAL_DIGITS:
+            raise ValueError(f"precision must be 1 to {MAX_DECIMAL_DIGITS} and scale 0 to precision, not {precision}, {scale}")
+        super().__init__(precision, scale)
+        self._digits = (precision, scale)
+        self._limit = Decimal(10) ** (precision - scale)
+        self._step = Decimal(1).scaleb(-scale)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Take floats from SQLite: 15 digits come back exactly, and SQLAlchemy would warn of decimals."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sqlalchemy.Numeric(*self._digits, asdecimal=False))
+        return dialect.type_descriptor(sqlalchemy.Numeric(*self._digits))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
+        """Round to the scale, and refuse what does not fit."""
+        if value is None:
+            return None
+        number = Decimal(value)
+        rounded = number.quantize(self._step, ROUND_HALF_UP) if number.is_finite() and abs(number) < self._limit else number
+        if not rounded.is_finite() or abs(rounded) >= self._limit:
+            raise ValueError(f"{value} does not fit: it must be finite, and less than {self._limit}")
+        return rounded
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Give the digits of the scale, no more and no fewer."""
+        return None if value is None else Decimal(value).quantize(self._step, ROUND_HALF_UP)
+
+
+def portable_enum(enumeration: type[enum.Enum], *, length: int = 64) -> sqlalchemy.Enum:
+    """Return the type of a column that holds an enumeration's values as text, and gives its members.
+
+    It is text on PostgreSQL too: adding a member to a native type cannot be undone, nor used in the same transaction.
+
+    Args:
+        enumeration: The enumeration; its values must be text.
+        length: The most characters of a value, so that a longer one needs no migration.
+    """
+    values: Callable[[type[enum.Enum]], list[str]] = _values
+    return sqlalchemy.Enum(enumeration, native_enum=False, length=length, values_callable=values, validate_strings=True)
+
+
+def _values(enumeration: type[enum.Enum]) -> list[str]:
+    return [str(member.value) for member in enumeration]
