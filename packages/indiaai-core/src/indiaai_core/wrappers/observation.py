@@ -37,7 +37,8 @@ def _observed(observer: Observer, name: str, operation: Callable[..., Any]) -> C
     async def observed(*args: Any, **kwargs: Any) -> Any:
         started = perf_counter_ns()
         try:
-            result = await operation(*args, **kwargs)
+            # Most calls have no keywords, and passing on an empty dict costs as much as reading the clock.
+            result = await (operation(*args, **kwargs) if kwargs else operation(*args))
         except BaseException as error:
             observer(name, perf_counter_ns() - started, error)
             raise
