@@ -19,6 +19,7 @@ from indiaai_storage_r2.retries import RetryPolicy
 from indiaai_storage_r2.settings import R2Settings
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from types_boto3_s3.client import S3Client
 
 __all__ = ["Connection", "settle"]
@@ -120,7 +121,6 @@ async def settle(job: Future[Any], *, seconds: float) -> None:
 
 def _make_client(settings: R2Settings) -> S3Client:
     import boto3
-    from botocore.config import Config
     from botocore.handlers import add_expect_header
     from botocore.session import Session
 
@@ -132,21 +132,7 @@ def _make_client(settings: R2Settings) -> S3Client:
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=settings.secret_access_key.get_secret_value(),
         aws_session_token=settings.session_token.get_secret_value() or None,
-        config=Config(
-            region_name="auto",
-            signature_version="s3v4",
-            s3={"addressing_style": "path"},
-            # The newer defaults send bodies as signed chunks with trailers, over TLS only, which R2 refuses.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=settings.connect_timeout_seconds,
-            read_timeout=settings.read_timeout_seconds,
-            max_pool_connections=settings.pool_size,
-            tcp_keepalive=True,
-            use_fips_endpoint=False,
-            use_dualstack_endpoint=False,
-        ),
+        config=_make_config(settings),
     )
     # R2 never answers 100: the client would wait a second before each body, over TLS 1.3 a minute, and then fail.
     client.meta.events.unregister("before-call.s3", add_expect_header)
@@ -154,7 +140,29 @@ def _make_client(settings: R2Settings) -> S3Client:
     return client
 
 
+def _make_config(settings: R2Settings) -> Config:
+    from botocore.config import Config
+
+    return Config(
+        region_name="auto",
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        # The newer defaults send bodies as chunks with a checksum behind them, over TLS only, which R2 refuses.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=settings.connect_timeout_seconds,
+        read_timeout=settings.read_timeout_seconds,
+        max_pool_connections=settings.pool_size,
+        tcp_keepalive=True,
+        use_fips_endpoint=False,
+        use_dualstack_endpoint=False,
+    )
+
+
 def _add_content_md5(params: dict[str, Any], **_: object) -> None:
-    # S3 servers ask for it on a bulk delete, and botocore has stopped sending it.
+    # S3 servers ask for it on a bulk delete, and botocore sends a checksum in its place, even when it is not required.
+    params["context"].pop("checksum", None)
+    params["headers"].pop("x-amz-sdk-checksum-algorithm", None)
     digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()

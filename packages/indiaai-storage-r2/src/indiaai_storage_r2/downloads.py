@@ -52,7 +52,7 @@ class Reader:
             BackendUnavailable: The store does not answer, or the object was replaced while it was read.
         """
         try:
-            return await self._connection.call(partial(self._read, max_bytes=max_bytes), key=self._key)
+            block = await self._connection.call(partial(self._read, max_bytes=max_bytes), key=self._key)
         except (RequestRefused, ObjectNotFound) as error:
             status = error.status if isinstance(error, RequestRefused) else 404
             if status == 416:  # the range starts behind the end
@@ -60,12 +60,12 @@ class Reader:
             if status == 412 or (status == 404 and self._etag):
                 raise BackendUnavailable(f"{self._key!r} was replaced while it was read. Read it from the start.") from error
             raise
-
-    def _damaged(self) -> DamagedObject:
-        return DamagedObject(
-            f"The bytes of {self._key!r} do not have the digest that is stored with them. "
-            f"Read it again; if that fails too, the object itself is damaged: upload it again."
-        )
+        if self._is_damaged:  # outside of the retries: a second attempt has to begin at the first byte
+            raise DamagedObject(
+                f"The bytes of {self._key!r} do not have the digest that is stored with them. "
+                f"Read it again; if that fails too, the object itself is damaged: upload it again."
+            )
+        return block
 
     def close(self) -> None:
         """Give the connection back, in a worker thread. Calling it again does nothing."""

@@ -75,7 +75,7 @@ def split(file_data: FileData, *, size: int, run: Run) -> AsyncGenerator[Payload
 
 
 async def _split_bytes(content: bytes | bytearray | memoryview, *, size: int) -> AsyncGenerator[Payload, None]:
-    view = memoryview(content).cast("B")
+    view = _flat(content)
     for start in range(0, len(view) or 1, size):
         # Bytes are shared with the payload where all of them go into it; anything else is copied.
         is_all = isinstance(content, bytes) and len(view) <= size
@@ -108,7 +108,7 @@ async def _split_stream(stream: AsyncIterable[bytes], *, size: int) -> AsyncGene
     async for chunk in stream:
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
             raise _not_bytes(chunk)
-        view = memoryview(chunk).cast("B")
+        view = _flat(chunk)
         while view:
             taken = payload.write(view[: size - payload.tell()])
             view = view[taken:]
@@ -117,6 +117,11 @@ async def _split_stream(stream: AsyncIterable[bytes], *, size: int) -> AsyncGene
                 payload, is_first = Payload(), False
     if payload.tell() or is_first:
         yield payload
+
+
+def _flat(content: bytes | bytearray | memoryview) -> memoryview:
+    view = memoryview(content)
+    return view.cast("B") if view.c_contiguous else memoryview(bytes(view))
 
 
 def _not_bytes(found: object) -> InvalidRequest:

@@ -1,0 +1,169 @@
+"""The stores that the tests run against, and services on them."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import trustme
+
+from indiaai_storage_r2 import R2Settings, R2StorageService
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `r2server`, which several test modules share
+from r2server import R2Server
+
+SECRET = "d3a5c1f0aa11bb22cc33dd44ee55ff66secret"
+START_SECONDS = 40
+
+ServiceMaker = Callable[..., R2StorageService]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run on asyncio, which the product runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_aws_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def make_settings(endpoint: str, bucket: str = "bucket", **values: object) -> R2Settings:
+    """Return settings for a store of the tests."""
+    return R2Settings.model_validate(
+        {
+            "endpoint_url": endpoint,
+            "bucket_name": bucket,
+            "access_key_id": "0123456789abcdef0123456789abcdef",
+            "secret_access_key": SECRET,
+            "part_size_mib": 5,
+            **values,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def certificates() -> trustme.CA:
+    """A certificate authority of the tests' own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def server() -> Iterator[R2Server]:
+    """A server with R2's rules, over http."""
+    with R2Server().running() as running:
+        yield running
+
+
+@pytest.fixture
+def tls_server(certificates: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R2Server]:
+    """A server with R2's rules, over TLS 1.3, whose certificate the service trusts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    certificates.issue_cert("localhost").configure_cert(context)
+    certificates.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with R2Server(context).running() as running:
+        yield running
+
+
+@pytest.fixture
+async def make_service() -> AsyncIterator[ServiceMaker]:
+    """Make services that are closed at the end."""
+    made: list[R2StorageService] = []
+
+    def make(endpoint: str, **values: Any) -> R2StorageService:
+        made.append(R2StorageService(make_settings(endpoint, **values)))
+        return made[-1]
+
+    yield make
+    for service in made:
+        await service.aclose()
+
+
+@pytest.fixture
+def service(make_service: ServiceMaker, server: R2Server) -> R2StorageService:
+    """A service on the server with R2's rules."""
+    return make_service(server.endpoint)
+
+
+@pytest.fixture(scope="session")
+def moto_address() -> Iterator[str]:
+    """Host and port of a moto server: conditions and multipart uploads as S3's, any signature."""
+    with _serving(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}") as address:
+        yield address
+
+
+@pytest.fixture
+def moto_bucket(moto_address: str) -> tuple[str, str]:
+    """The endpoint of the moto server, and an empty bucket in it."""
+    bucket = f"bucket-{uuid4().hex}"
+    connection = http.client.HTTPConnection(moto_address, timeout=10)
+    try:
+        connection.request("PUT", f"/{bucket}")
+        assert connection.getresponse().read() is not None
+    finally:
+        connection.close()
+    return f"http://{moto_address}", bucket
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Host and port of `rclone serve s3` and the folder it serves: signatures checked, conditions ignored."""
+    program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or "rclone"
+    folder = tmp_path_factory.mktemp("rclone")
+    key = make_settings("http://localhost").access_key_id
+    options = ("--auth-key", f"{key},{SECRET}", "--addr", "127.0.0.1:{port}", "--config", str(folder / "none"))
+    (folder / "store").mkdir()
+    with _serving(program, "serve", "s3", *options, str(folder / "store")) as address:
+        yield address, folder / "store"
+
+
+@pytest.fixture
+def rclone_bucket(rclone: tuple[str, Path]) -> tuple[str, str]:
+    """The endpoint of rclone's server, and an empty bucket in it."""
+    address, folder = rclone
+    bucket = f"bucket-{uuid4().hex}"
+    (folder / bucket).mkdir()
+    return f"http://{address}", bucket
+
+
+@contextmanager
+def _serving(*command: str) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = [part.replace("{port}", str(port)) for part in command]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(process, port)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"the server did not start (exit status {process.poll()})")
