@@ -39,10 +39,11 @@ ERRORS = """# Errors
 
 Every error that indiaai raises is an `IndiaAIError`. The class tells whether a retry may help: `BackendUnavailable` and
 `QueueFull` pass, the others stay. A client library's own exception is the `__cause__`. Import the core's from
-`indiaai_core`, another package's from its own front door.
+`indiaai_core`, another package's from its own front door. The last column is the HTTP status that the FastAPI integration
+answers with where an endpoint lets the error out.
 
-| error | is a | what happened |
-| --- | --- | --- |
+| error | is a | what happened | status |
+| --- | --- | --- | --- |
 """
 
 HOOKS = """# Hooks
@@ -125,18 +126,29 @@ def settings_of(settings_class: type[Any]) -> str:
     text += row("variable", "type", "default", "what it is") + row("---", "---", "---", "---")
     for name, field in settings_class.model_fields.items():
         kind = re.sub(r"\b(?:\w+\.)+(?=[A-Z])", "", inspect.formatannotation(field.annotation))
-        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        default = "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
         names = " or ".join(f"`{variable}`" for variable in variables[name])
         text += row(names, f"`{kind}`", default, field.description or "")
     return text
 
 
+def shown(default: object) -> str:
+    """Return a default as a person would set it."""
+    if default is None:
+        return "not set"
+    text = default.as_posix() if isinstance(default, Path) else str(default)
+    return f"`{text}`" if text else "empty"
+
+
 def errors() -> str:
     """List every error under its parent, and what it says."""
     root = importlib.import_module("indiaai_core.errors").IndiaAIError
+    codes = importlib.import_module("indiaai_core.fastapi").STATUS_CODES
     text = ERRORS
     for error in [root, *classes(root)]:
-        text += row(f"`{error.__name__}`", ", ".join(f"`{parent.__name__}`" for parent in error.__bases__), sentence(error))
+        status = next((code for kind, code in codes.items() if issubclass(error, kind)), 500)
+        parents = ", ".join(f"`{parent.__name__}`" for parent in error.__bases__)
+        text += row(f"`{error.__name__}`", parents, sentence(error), str(status))
     return text
 
 
@@ -145,7 +157,8 @@ def hooks() -> str:
     specs = importlib.import_module("indiaai_core.hooks").HookSpecs
     text = HOOKS
     for name, hook in inspect.getmembers(specs, inspect.isfunction):
-        parameters = [str(value) for key, value in inspect.signature(hook).parameters.items() if key != "self"]
+        given = list(inspect.signature(hook).parameters.values())[1:]
+        parameters = [f"{parameter.name}: {parameter.annotation}" for parameter in given]
         words = inspect.cleandoc(hook.__doc__ or "").replace("Args:\n", "Arguments:\n\n").replace("\n    ", "\n- ")
         text += f"\n## {name}\n\n```python\ndef {name}({', '.join(parameters)}): ...\n```\n\n{words}\n"
     return text
