@@ -23,7 +23,7 @@ from indiaai_core.errors import (
 from indiaai_core.layers import Layer
 from indiaai_core.scan import Problem, Registration, canonical_name, scan
 
-__all__ = ["Catalogue", "catalogue", "find_layer", "find_layers", "load_backend", "nearest", "refresh"]
+__all__ = ["Catalogue", "catalogue", "find_backend", "find_layer", "find_layers", "load_backend", "nearest", "refresh"]
 
 LAYERS_GROUP = "indiaai.layers"
 CORE_DISTRIBUTION = "indiaai-core"
