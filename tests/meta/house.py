@@ -146,6 +146,14 @@ def functions(path: Path) -> Iterator[Function]:
     return (node for node in ast.walk(parse(path)) if isinstance(node, Function))
 
 
+def outer_functions(path: Path) -> Iterator[Function]:
+    """Give the functions that others can call: those of the module and of its classes, and none within a function."""
+    for node in parse(path).body:
+        for inner in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(inner, Function):
+                yield inner
+
+
 def docstrings(tree: ast.Module) -> list[ast.Constant]:
     """Return the constants that are docstrings, of attributes too."""
     return [

@@ -126,7 +126,7 @@ def test_a_public_function_takes_two_positional_arguments_at_most(path: Path) ->
     """The third argument of a public function is given by its name."""
     too_many = [
         f"{function.name}({', '.join(names)})"
-        for function in house.functions(path)
+        for function in house.outer_functions(path)
         if not function.name.startswith(("_", "test_")) and function.name not in CONTRACT and not _is_fixed_elsewhere(function)
         for names in [_positional(function)]
         if len(names) > 2
