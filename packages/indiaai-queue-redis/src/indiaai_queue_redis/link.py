@@ -50,33 +50,26 @@ class _Link:
         self._waiting = Redis(connection_pool=self._pools[1])
         self._base = settings.base
         # asyncio closes the asynchronous generators that were begun on a loop when it shuts the loop down.
-        self._guard = self._close_with_loop(links)
+        self.guard = self._close_with_loop(links)
         with suppress(StopIteration):
-            self._guard.__anext__().send(None)
+            self.guard.__anext__().send(None)
 
-    async def evaluate(self, name: str, arguments: list[Any], *, block_seconds: float | None = None) -> Any:
+    async def evaluate(self, name: str, arguments: list[Any], *, block_seconds: float | None) -> Any:
         """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
         from redis.exceptions import NoScriptError
 
         text, digest = _script(name)
         try:
-            if block_seconds is not None:
-                return await self._evaluate_when_woken(block_seconds, "EVALSHA", digest, 1, self._base, *arguments)
-            return await self.client.execute_command("EVALSHA", digest, 1, self._base, *arguments)
+            if block_seconds is None:
+                return await self.client.execute_command("EVALSHA", digest, 1, self._base, *arguments)
+            # Both go out together, and the server runs the second as soon as the first is through. So there is no moment
+            # at which the wake-up is taken and only this process, which may be dying, knows that somebody has to look.
+            async with self._waiting.pipeline(transaction=False) as pipeline:
+                pipeline.execute_command("BLPOP", f"{self._base}:wake", f"{max(block_seconds, 0.001):.3f}")
+                pipeline.execute_command("EVALSHA", digest, 1, self._base, *arguments)
+                return (await pipeline.execute())[1]
         except NoScriptError:
             return await self.client.execute_command("EVAL", text, 1, self._base, *arguments)
-
-    async def _evaluate_when_woken(self, seconds: float, *command: Any) -> Any:
-        # Both go out together, and the server runs the second as soon as the first is through. So there is no moment at
-        # which the wake-up is taken and only this process, which may be dying, knows that somebody has to look.
-        async with self._waiting.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("BLPOP", f"{self._base}:wake", f"{max(seconds, 0.001):.3f}")
-            pipeline.execute_command(*command)
-            return (await pipeline.execute())[1]
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._guard.aclose()
 
     async def drop_idle(self) -> None:
         """Close the connections that nobody uses now: after a failover they may lead to a server that stepped down."""
@@ -100,6 +93,7 @@ class LinkSet:
     def __init__(self, settings: RedisSettings) -> None:
         """Hold what links are made from."""
         self._settings = settings
+        self.is_closed = False
         self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
         self._left_behind: list[object] = []
         self._process = os.getpid()
@@ -110,6 +104,8 @@ class LinkSet:
     @property
     def current(self) -> _Link:
         """The running loop's link, made at its first use."""
+        if self.is_closed:
+            raise BackendUnavailable("The queue service is closed. Make another, or close it later.")
         if self._process != os.getpid():
             # Sockets and loops are the parent's: they are left open and referred to, for closing them would disturb it.
             self._left_behind.append(self._links)
@@ -117,16 +113,11 @@ class LinkSet:
         return self._links.get(asyncio.get_running_loop()) or _Link(self._links, self._settings)
 
     async def run(self, name: str, *arguments: Any, block_seconds: float | None = None) -> Any:
-        """Run a script, and again for `retry_seconds` while the server does not serve.
-
-        Args:
-            name: The script's name.
-            arguments: What it takes besides what all take.
-            block_seconds: How long to wait to be woken before; None does not wait.
+        """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
 
         Raises:
-            BackendUnavailable: The server did not serve in time.
-            ConfigurationError: It does not let us in, or what it holds is not for us.
+            BackendUnavailable: The server did not serve in time, or the service was closed.
+            ConfigurationError: The server does not let us in, or what it holds is not for us.
             QueueError: It refused.
         """
         from redis.exceptions import RedisError
@@ -137,8 +128,9 @@ class LinkSet:
             try:
                 reply = await link.evaluate(name, [attempt, *self._constants, *arguments], block_seconds=block_seconds)
             except (RedisError, OSError) as error:
-                await self._pause_or_raise(error, attempt, end)
-                await link.drop_idle()
+                if not self.is_closed:
+                    await self._pause_or_raise(error, attempt, end)
+                    await link.drop_idle()
                 attempt, block_seconds = attempt + 1, None
             else:
                 self._note_answer()
@@ -146,12 +138,13 @@ class LinkSet:
 
     async def aclose(self) -> None:
         """Close the links of all loops; a loop that does not run closes its own when it is shut down."""
+        self.is_closed = True
         here = asyncio.get_running_loop()
         for loop, link in list(self._links.items() if self._process == os.getpid() else ()):
             if loop is here:
-                await link.aclose()
+                await link.guard.aclose()
             elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.aclose(), loop))
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
 
     async def _pause_or_raise(self, error: Exception, attempt: int, end: float) -> None:
         fault = translate(error, self._settings)

@@ -37,13 +37,13 @@ def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
     return _json_text(data), b"null"
 
 
-def decode_task(delivery: Sequence[Any], *, lease: str, expires: int) -> Task:
-    """Make a task of a delivery: id, attempt and record; `expires` is in milliseconds of the server's clock.
+def decode_task(delivery: Sequence[Any], *, expires: int) -> Task:
+    """Make a task of a delivery: id, attempt, record and lease; `expires` is in milliseconds of the server's clock.
 
     Raises:
         ValueError: The record is not of this format.
     """
-    identifier, attempt, record = delivery
+    identifier, attempt, record, lease = delivery
     head, _, data = record.partition(b"\n")
     enqueued, priority, max_attempts, name, dedupe_key = json.loads(head)
     return Task(
@@ -55,7 +55,7 @@ def decode_task(delivery: Sequence[Any], *, lease: str, expires: int) -> Task:
         priority=priority,
         enqueued_at=_instant(enqueued),
         lease_expires_at=_instant(expires),
-        lease=lease,
+        lease=lease.decode(),
         dedupe_key=dedupe_key,
     )
 

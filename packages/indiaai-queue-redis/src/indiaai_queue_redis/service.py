@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from indiaai_core.errors import ConfigurationError, Fault, InvalidTask, TaskNotFound
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, InvalidTask, TaskNotFound
 from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, Counts, NewTask, QueueService, Task, TaskState, TaskStatus, encode_json
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, LinkSet
 from indiaai_queue_redis.record import decode_status, decode_task, encode_failure, encode_task
@@ -89,15 +89,20 @@ class RedisQueueService(QueueService):
 
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease up to `limit` tasks, at most 1,000, in one round trip; waits for the first as `dequeue` does."""
-        if limit < 1:
-            raise InvalidTask(f"limit={limit!r}: expected at least 1.")
+        if type(limit) is not int or limit < 1:
+            raise InvalidTask(f"limit={limit!r}: expected a whole number of at least 1.")
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or 0)
         tasks, ahead = await self._claim(min(limit, BATCH))
         while not tasks and (left := end - clock()) > 0:
             # Never longer than a lease: what others leased meanwhile is then found soon after they died.
             seconds = min(left, ahead, MAX_BLOCK_SECONDS, self.lease_seconds)
-            tasks, ahead = await self._claim(min(limit, BATCH), block_seconds=seconds)
+            try:
+                tasks, ahead = await self._claim(min(limit, BATCH), block_seconds=seconds)
+            except BackendUnavailable:
+                if self._links.is_closed:  # while we waited: there is nothing more to come
+                    return []
+                raise
         return tasks
 
     async def get_status(self, task_id: str) -> TaskStatus:
@@ -185,10 +190,10 @@ class RedisQueueService(QueueService):
         tasks: list[Task] = []
         for delivery in found:
             try:
-                tasks.append(decode_task(delivery, lease=token, expires=now + round(self.lease_seconds * 1000)))
+                tasks.append(decode_task(delivery, expires=now + round(self.lease_seconds * 1000)))
             except (ValueError, TypeError) as error:
                 # A stranger wrote it. Were it left, it would come back with every lease and stop whoever claims it.
-                self._leases[delivery[0].decode()] = token
+                self._leases[delivery[0].decode()] = delivery[3].decode()
                 await self.update_status(delivery[0].decode(), "failed", f"the record is not readable: {error}")
         self._leases |= {task.id: task.lease for task in tasks}
         while len(self._leases) > MAX_REMEMBERED:

@@ -1,7 +1,7 @@
 -- Leases the tasks that are next, after those whose lease ran out and those whose time has come were put back.
--- ARGV: the most tasks, token of the new leases, attempts where a task does not say; then the tokens of deliveries that
--- never arrived.
--- Returns: now, milliseconds until there may be more (-1: nothing is foreseen), then for each task its id, attempt and record.
+-- ARGV: the most tasks, token of this call, attempts where a task does not say; then the tokens of calls whose
+-- reply never arrived.
+-- Returns: now, milliseconds until there may be more (-1: nothing is foreseen), then for each task its id, attempt, record and lease.
 local limit, token, default_attempts = tonumber(ARGV[OWN]), ARGV[OWN + 1], tonumber(ARGV[OWN + 2])
 local lost = {}
 for i = OWN + 3, #ARGV do lost[ARGV[i]] = true end
@@ -17,14 +17,15 @@ local function deliver(id, is_again)
     forget(id)
     return
   end
-  -- I3: from here on the token of the delivery before opens nothing. Its worker may still be at work; whatever it
-  -- reports finds another token and changes nothing.
+  -- I3: from here on the lease of the delivery before opens nothing. Its worker may still be at work; whatever it
+  -- reports names another lease and changes nothing.
+  local lease = token .. '.' .. #reply
   local attempt = call('HINCRBY', state_key(id), 'attempts', is_again and 0 or 1)
   local head = string.match(record, '^[^\n]*')
-  call('HSET', state_key(id), 'head', head, 'state', 'processing', 'lease', token, 'started', now)
+  call('HSET', state_key(id), 'head', head, 'state', 'processing', 'lease', lease, 'started', now)
   leased[#leased + 1] = now + lease_ms
   leased[#leased + 1] = id
-  reply[#reply + 1] = { id, attempt, record }
+  reply[#reply + 1] = { id, attempt, record, lease }
 end
 
 -- A delivery whose reply was lost (the connection broke, the caller was cancelled) is delivered again to the one who
@@ -32,7 +33,7 @@ end
 if next(lost) then
   for _, id in ipairs(call('ZREVRANGE', LEASES, 0, 999)) do
     local held = call('HMGET', state_key(id), 'state', 'lease')
-    if #leased / 2 < limit and held[1] == 'processing' and lost[held[2]] then deliver(id, true) end
+    if #leased / 2 < limit and held[1] == 'processing' and lost[string.match(held[2], '^%x+')] then deliver(id, true) end
   end
 end
 if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end

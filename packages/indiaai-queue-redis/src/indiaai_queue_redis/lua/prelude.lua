@@ -5,7 +5,7 @@
 --   I1  A task is in exactly one of: a pending list, `delayed`, `leases`, or none of them (it has come to an end).
 --       A script moves it whole: nobody sees it in two places, or in none on the way.
 --   I2  Its record exists while it is in one of them.
---   I3  `lease` in its state is the token of its latest delivery. Who settles names that token.
+--   I3  `lease` in its state names its latest delivery, and no other. Who settles names it too.
 --   I4  If a pending list is not empty, `wake` is not empty: a worker that begins to wait is let through at once.
 --   I5  A dedupe key names a task that is pending or processing.
 
