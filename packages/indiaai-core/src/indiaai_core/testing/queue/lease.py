@@ -65,7 +65,7 @@ class LeasePromises:
         await take(service)
         await lapse(service)
 
-        status = await reach(service, task_id, TaskState.FAILED)
+        status = await reach(service, task_id, state=TaskState.FAILED)
 
         assert status.attempts == 2
         assert status.error

@@ -19,6 +19,7 @@ from indiaai_core.testing.queue.lease import LeasePromises
 from indiaai_core.testing.queue.order import OrderPromises
 from indiaai_core.testing.queue.renew import RenewPromises
 from indiaai_core.testing.queue.retry import RetryPromises
+from indiaai_core.testing.queue.sequence import SequencePromises
 from indiaai_core.testing.queue.settle import SettlePromises
 from indiaai_core.testing.queue.status import StatusPromises
 
@@ -42,6 +43,7 @@ class QueueConformance(
     ConcurrencyPromises,
     RestartPromises,
     ClosePromises,
+    SequencePromises,
     Conformance,
 ):
     """Everything that a queue backend promises, as tests; a backend's author extends it in a pytest module.

@@ -45,7 +45,7 @@ async def lapse(service: QueueService) -> Task:
     )
 
 
-async def reach(service: QueueService, task_id: str, state: TaskState) -> TaskStatus:
+async def reach(service: QueueService, task_id: str, *, state: TaskState) -> TaskStatus:
     """Wait until a task is in a state, and return its status; nothing may be delivered meanwhile."""
 
     async def probe() -> TaskStatus | None:
