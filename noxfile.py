@@ -6,6 +6,7 @@ published, each in an environment that holds what it needs and nothing else.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -134,7 +135,8 @@ def types(session: nox.Session) -> None:
     install(session, [*needs_of_all(), *group(ROOT, "types")])
     session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
     for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
-        session.run("mypy", f"{folder}", env={"MYPYPATH": f"{folder}"})  # each by itself: two may have a `conftest`
+        path = f"{folder}{os.pathsep}{folder / 'tests'}"
+        session.run("mypy", f"{folder}", env={"MYPYPATH": path})  # each by itself: two may have a `conftest`
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 

@@ -155,4 +155,4 @@ def safe_name(name: str) -> str:
 
 
 def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(413, f"The file is too large. The limit is {max_bytes / (1024 * 1024):,.4g} MiB.")
+    return HTTPException(413, f"The file is too large. The limit is {max_bytes / 1_000_000:,g} MB.")

@@ -14,8 +14,10 @@ Cut off or refused before the end, all of it is undone. Killed before the end, t
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import anyio
 from anyio import CancelScope
 from sqlalchemy import select
 
@@ -26,12 +28,14 @@ from indiaai_db import DatabaseService, get_database_service, utc_now
 from models import Document, DocumentState
 from settings import settings
 
-__all__ = ["TASK_NAME", "receive", "recover"]
+__all__ = ["TASK_NAME", "receive", "recover", "recover_for_ever"]
 
 TASK_NAME = "process"
 """What the task that reads a document is called."""
 
 MAX_ATTEMPTS = 3
+RECOVERY_SECONDS = 300
+PAGE_DOCUMENTS = 100
 
 logger = logging.getLogger("document_intake")
 
@@ -58,21 +62,45 @@ async def receive(file: IncomingFile, *, storage: StorageService, queue: QueueSe
         raise
 
 
+async def recover_for_ever() -> None:
+    """Do what `recover` does, now and every few minutes: a worker that is killed is not always followed by a start."""
+    while True:
+        try:
+            await recover()
+        except Exception:  # whatever it is, it must not end the application, and the next round may find it mended
+            logger.exception("Unfinished documents could not be looked for; the next round tries again")
+        await anyio.sleep(RECOVERY_SECONDS)
+
+
 async def recover() -> None:
-    """Go on with documents that an earlier process left unfinished. Any number of processes may do it at any time."""
+    """Go on with documents that a process left unfinished. Any number of processes may do it at any time."""
     database, queue, storage = get_database_service(), get_queue_service(), get_storage_service()
-    async with database.session(read_only=True) as session:
-        unfinished = await session.scalars(
-            select(Document).where(Document.state.in_([DocumentState.PENDING, DocumentState.RECEIVING]))
-        )
-        documents = list(unfinished)
     # Longer ago than any upload may take: what is still being received elsewhere is left alone.
     abandoned_before = utc_now() - timedelta(seconds=2 * settings().max_upload_seconds)
-    for document in documents:
+    async for document in _unfinished(database):
         if document.state == DocumentState.PENDING:
             await _resume(document, queue=queue, database=database)
         elif document.created_at < abandoned_before:
             await _discard(document, storage=storage, database=database)
+
+
+async def _unfinished(database: DatabaseService) -> AsyncIterator[Document]:
+    after = ""
+    while True:
+        async with database.session(read_only=True) as session:
+            page = list(
+                await session.scalars(
+                    select(Document)
+                    .where(Document.state.in_([DocumentState.PENDING, DocumentState.RECEIVING]), Document.id > after)
+                    .order_by(Document.id)
+                    .limit(PAGE_DOCUMENTS)
+                )
+            )
+        for document in page:
+            yield document
+        if not page:
+            return
+        after = page[-1].id
 
 
 async def _resume(document: Document, *, queue: QueueService, database: DatabaseService) -> None:
@@ -113,4 +141,4 @@ async def _discard(document: Document, *, storage: StorageService, database: Dat
             if found is not None:
                 await session.delete(found)
     except Exception:
-        logger.exception("Document %s could not be removed; the next start tries again", document.id)
+        logger.exception("Document %s could not be removed; `recover` tries again", document.id)

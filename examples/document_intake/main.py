@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from indiaai_core.fastapi import install
 from indiaai_db import get_database_service
-from intake import recover
+from intake import recover_for_ever
 from routes import router
 from worker import worker
 
@@ -29,10 +30,12 @@ _HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosni
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Bring the tables up to date, and go on with what an earlier process left."""
+    """Bring the tables up to date, and go on meanwhile with what an earlier process left."""
     await get_database_service().upgrade(config=_HERE / "alembic.ini")
-    await recover()
-    yield
+    async with anyio.create_task_group() as background:
+        background.start_soon(recover_for_ever)
+        yield
+        background.cancel_scope.cancel()
 
 
 app = FastAPI(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
-from indiaai_db.fastapi import Database
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import undefer
 
 from form import FIELD, IncomingFile
 from indiaai_core import TaskNotFound
 from indiaai_core.fastapi import Queue, Storage
+from indiaai_db.fastapi import Database
 from intake import receive
 from models import Document, DocumentState
 from schemas import DocumentDetail, DocumentPage, DocumentSummary, JobStatus, Limits, Problem, UploadReceipt
@@ -69,17 +70,17 @@ async def job(job_id: str, queue: Queue, database: Database) -> JobStatus:
         document = await session.scalar(select(Document).where(Document.job_id == job_id).limit(1))
     if document is None:
         raise HTTPException(404, "There is no such job.")
-    known = {"job_id": job_id, "document_id": document.id}
+    told = partial(JobStatus, job_id=job_id, document_id=document.id)
     if document.state == DocumentState.COMPLETED:
-        return JobStatus(**known, state="completed", progress=1, result=document.facts)
+        return told(state="completed", progress=1, result=document.facts)
     if document.state == DocumentState.FAILED:
-        return JobStatus(**known, state="failed", progress=1, error=document.error)
+        return told(state="failed", progress=1, error=document.error)
     try:
         status = await queue.get_status(str(document.task_id))
     except TaskNotFound:  # the queue was lost with its process; the next start queues the document again
-        return JobStatus(**known, state="pending", progress=0)
+        return told(state="pending", progress=0)
     progress = status.progress if isinstance(status.progress, int | float) else 0
-    return JobStatus(**known, state=status.state.value, progress=progress, result=status.result, error=status.error)
+    return told(state=status.state.value, progress=progress, result=status.result, error=status.error)
 
 
 @router.get("/documents", responses=_NOT_FOUND)

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INTAKE_", env_file=".env", extra="ignore", frozen=True)
 
-    max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, description="The largest file that is taken.")
+    max_upload_bytes: int = Field(default=25_000_000, ge=1, description="The largest file that is taken.")
     max_upload_seconds: float = Field(default=3600, gt=0, description="The longest that one upload may take.")
     link_seconds: int = Field(default=3600, ge=1, le=604_800, description="How long a link to a file works.")
 

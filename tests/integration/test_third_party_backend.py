@@ -22,7 +22,7 @@ requires = ["hatchling"]
 build-backend = "hatchling.build"
 
 [project]
-name = "acme-storage-shelf"
+name = "acme-shelf"
 version = "1.0"
 dependencies = ["indiaai-core[fastapi]"]
 
@@ -98,7 +98,7 @@ class ShelfStorageService(StorageService):
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder into which the stranger's distribution is installed from its wheel."""
-    project = tmp_path_factory.mktemp("acme-storage-shelf")
+    project = tmp_path_factory.mktemp("acme-shelf")
     (project / "pyproject.toml").write_text(PYPROJECT, "utf-8")
     (project / "acme_shelf.py").write_text(BACKEND, "utf-8")
     target = tmp_path_factory.mktemp("installed")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from pypdf import PdfReader
-from pypdf.errors import DependencyError, FileNotDecryptedError
+from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError
 
 from extraction.content import Content, Report, TextCollector, Unreadable
 from extraction.kind import Kind
@@ -37,11 +38,21 @@ def _read(path: Path, report: Report) -> Content:
         # Many PDFs are encrypted with an empty password, only to forbid printing: any viewer opens them, and so do we.
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("The PDF is protected by a password. Send it without one.")
-        collector = TextCollector()
-        page_count = len(reader.pages)
-        for number, page in enumerate(reader.pages, start=1):
+        return _read_pages(reader, report)
+
+
+def _read_pages(reader: PdfReader, report: Report) -> Content:
+    collector = TextCollector()
+    page_count = len(reader.pages)
+    faults: list[str] = []
+    for number, page in enumerate(reader.pages, start=1):
+        try:
+            page.get_contents()  # extract_text gives no text for a page that cannot be unpacked, and says nothing
             collector.add(page.extract_text().rstrip() + ("\n\n" if number < page_count else "\n"))
-            report(number / page_count)
-    if not page_count:
-        raise Unreadable("The PDF has no pages.")
-    return Content(Kind.PDF, {"pages": page_count, **collector.facts}, collector.text)
+        except (PyPdfError, zlib.error) as error:
+            faults.append(str(error))
+        report(number / page_count)
+    if len(faults) == page_count:
+        raise Unreadable(f"None of its {page_count} pages can be read: {faults[0]}" if faults else "The PDF has no pages.")
+    damage = {"unreadable_pages": len(faults)} if faults else {}
+    return Content(Kind.PDF, {"pages": page_count, **damage, **collector.facts}, collector.text)

@@ -8,9 +8,10 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 
 const STEPS = { sending: "Sending", pending: "Waiting to be read", processing: "Being read" };
 const LABELS = {
-  kind: "Kind", format: "Format", pages: "Pages", characters: "Characters", words: "Words", lines: "Lines",
+  kind: "Kind", format: "Format", pages: "Pages", unreadable_pages: "Pages that could not be read", characters: "Characters", words: "Words", lines: "Lines",
   width: "Width", height: "Height", mode: "Colours",
 };
+const KINDS = { text: "Text", markdown: "Markdown", pdf: "PDF", image: "Image" };
 let maxBytes = Infinity;
 let next = null;
 let shown = null;
@@ -29,9 +30,10 @@ function summary(item) {
   if (item.state === "failed") return item.error ?? "It could not be read.";
   if (item.state in STEPS) return `${STEPS[item.state]}${item.progress ? `, ${Math.round(item.progress * 100)} %` : "…"}`;
   const dimensions = facts.width ? `${number.format(facts.width)} × ${number.format(facts.height)} pixels` : "";
-  const what = [facts.format ?? { pdf: "PDF", markdown: "Markdown", text: "Text" }[facts.kind], dimensions,
+  const what = [facts.format ?? KINDS[facts.kind], dimensions,
     plural(facts.pages, "page", "pages"), plural(facts.words, "word", "words")];
-  return [...what, size(item.size), when.format(new Date(item.created_at))].filter(Boolean).join(" · ");
+  return [...what, size(item.size), when.format(new Date(item.created_at))]
+    .filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
 async function ask(address) {
@@ -160,7 +162,7 @@ async function show() {
   find("name").textContent = found.name;
   find("problem").textContent = found.error ?? "";
   find("problem").hidden = !found.error;
-  for (const [key, label] of Object.entries(LABELS)) if (found.facts?.[key] !== undefined) fact(label, found.facts[key]);
+  for (const [key, label] of Object.entries(LABELS)) if (found.facts?.[key] !== undefined) fact(label, KINDS[found.facts[key]] ?? found.facts[key]);
   if (found.state === "pending") fact("State", "Being read");
   if (found.size) fact("Size", size(found.size));
   if (found.created_at) fact("Received", when.format(new Date(found.created_at)));

@@ -24,7 +24,7 @@ DOCUMENTS = HOME / "documents"
 T = TypeVar("T")
 
 
-def wait_for(question: Callable[[], T], *, seconds: float = 30) -> T:
+def wait_for(question: Callable[[], T | None], *, seconds: float = 30) -> T:
     """Ask until the answer is truthy, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -50,7 +50,7 @@ PNG = (DOCUMENTS / "water-levels.png").read_bytes()
         ("cut.pdf", PDF[: len(PDF) // 2], "The PDF is broken"),
         ("header.pdf", b"%PDF-1.7\n" + bytes(1_000), "The PDF is broken"),
         ("locked.pdf", pdf_with(b"", password="secret"), "protected by a password"),
-        ("bomb.pdf", pdf_with(b" " * 120_000_000), "The PDF is broken: Limit reached"),
+        ("bomb.pdf", pdf_with(b" " * 120_000_000), "None of its 1 pages can be read: Limit reached"),
         ("cut.png", PNG[: len(PNG) // 2], "The image is broken"),
         ("not.png", b"words and no picture", "not an image that can be read"),
         ("bomb.png", png_of(60_000, 60_000), "The image is too large: 60,000 × 60,000"),
