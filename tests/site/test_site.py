@@ -13,7 +13,9 @@ PAGES = sorted(path for path in SITE.rglob("*.html"))
 SOURCES = sorted(path for path in ROOT.glob("docs/**/*.md"))
 
 # What makes a browser ask another host: scripts, styles, fonts, pictures, frames; a link that a person may follow is none.
-LOADED = re.compile(r'<(?:script|img|iframe|source|video|audio|embed)[^>]+src="(?:https?:)?//[^"]+"|<link[^>]+href="(?:https?:)?//[^"]+"')
+LOADED = re.compile(
+    r'<(?:script|img|iframe|source|video|audio|embed)[^>]+src="(?:https?:)?//[^"]+"|<link[^>]+href="(?:https?:)?//[^"]+"'
+)
 
 
 def test_the_site_was_built() -> None:
@@ -44,4 +46,4 @@ def test_every_page_is_in_the_navigation(source: Path) -> None:
     first = (SITE / "index.html").read_text("utf-8")
     relative = _page_of(source).parent.relative_to(SITE).as_posix()
 
-    assert relative == "." or f'href="{relative}/"' in first
+    assert relative == "." or f'href="./{relative}/"' in first
