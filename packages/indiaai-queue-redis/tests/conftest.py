@@ -61,7 +61,8 @@ async def make(request: pytest.FixtureRequest, program: Path) -> AsyncIterator[S
             stack.push_async_exit(service)
             return service
 
-        await make().client.flushall()
+        async with RedisQueueService(RedisSettings.model_validate(defaults)) as first:
+            await first.client.flushall()
         yield make
 
 
