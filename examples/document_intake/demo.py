@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,8 @@ SAMPLES: dict[str, dict[str, object]] = {
 }
 """The documents that are sent, and some of what must be found in each."""
 
+SHOWN = ("kind", "format", "width", "height", "pages", "characters", "words", "lines")
+
 
 def main() -> int:
     """Run the demonstration; return the exit status."""
@@ -40,6 +43,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="stop after the samples")
     parser.add_argument("--port", type=int, default=8000, help="the port to serve on (default: 8000)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server is ended with this process
     port = free_port(arguments.port)
     if port != arguments.port:
         say(f"Port {arguments.port} is taken; using {port} instead.\n")
@@ -112,7 +116,7 @@ def send_sample(address: str, path: Path, expected: dict[str, object]) -> bool:
     say(f"  worked   {job['state']}{': ' + job['error'] if job['error'] else ''}\n")
     document = ask(f"{address}/documents/{receipt['document_id']}")
     facts = document["facts"]
-    say(f"  answered {', '.join(f'{name} {value}' for name, value in facts.items() if name != 'sha256')}\n")
+    say(f"  answered {', '.join(f'{name} {facts[name]}' for name in SHOWN if name in facts)}\n")
     if document["text"]:
         say(f"           “{' '.join(document['text'].split())[:72]}…”\n")
     with urllib.request.urlopen(document["url"], timeout=30) as answer:  # noqa: S310 - the link the application gave
