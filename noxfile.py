@@ -1,7 +1,6 @@
 """What judges this repository. A bare `nox` runs every default session; `nox --list` tells what each promises.
 
-Packages and examples are found by walking, never from a list. Distributions are tested as the wheels that would be
-published, each in an environment that holds what it needs and nothing else.
+Packages and examples are found by walking. Distributions are tested as the wheels that would be published.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ def needs(folder: Path, extras: Iterable[str] = ()) -> Iterator[str]:
     """Give what a project depends on, with these of its extras."""
     project = load(folder)["project"]
     yield from project.get("dependencies", [])
-    for extra in extras:
-        yield from project.get("optional-dependencies", {})[extra]
+    yield from (line for extra in extras for line in project["optional-dependencies"][extra])
 
 
 def needs_of_all() -> Iterator[str]:
@@ -90,8 +88,8 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest from the root, with nothing of the tree importable."""
-    env = {"COVERAGE_FILE": f"{session.create_tmp()}/coverage"}
-    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs, env=env)
+    session.env["COVERAGE_FILE"] = f"{session.create_tmp()}/coverage"
+    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs)
 
 
 def run_tests(session: nox.Session, folder: Path) -> None:
@@ -132,11 +130,11 @@ def package(session: nox.Session) -> None:
 @nox.session(requires=["wheels"])
 def types(session: nox.Session) -> None:
     """Sources, tests and examples are typed: mypy, strict, and pyright agree."""
-    install(session, [*needs_of_all(), *group(ROOT, "types")])
+    install(session, [*needs_of_all(), *group(ROOT, "types"), *group(ROOT, "bench")])
     session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
     for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
-        path = f"{folder}{os.pathsep}{folder / 'tests'}"
-        session.run("mypy", f"{folder}", env={"MYPYPATH": path})  # each by itself: two may have a `conftest`
+        path = f"{folder}{os.pathsep}{folder}/tests"  # each by itself: two may have a `conftest`
+        session.run("mypy", f"{folder}", env={"MYPYPATH": path})
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 
