@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -45,6 +45,7 @@ class Entry:
     error: str | None = None
     traceback: str | None = None
     has_key: bool = True
+    cache: Any = None
 
 
 @dataclass
@@ -53,11 +54,11 @@ class Shelf:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     services: list[PlainQueue] = field(default_factory=list)
-    numbers: Iterable[int] = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def next_number(self) -> int:
         """Count up."""
-        return next(iter(self.numbers))
+        return next(self.numbers)
 
 
 class PlainQueue(QueueService):
@@ -342,9 +343,7 @@ class PlainQueue(QueueService):
         states = [entry.state for entry in self.shelf.entries.values()]
         waiting = [entry for entry in self.shelf.entries.values() if entry.state is TaskState.PENDING]
         delayed = sum(entry.due > now() for entry in waiting)
-        return Counts(
-            len(waiting) - delayed, delayed, states.count(TaskState.PROCESSING), states.count(TaskState.FAILED)
-        )
+        return Counts(len(waiting) - delayed, delayed, states.count(TaskState.PROCESSING), states.count(TaskState.FAILED))
 
     def is_purged(self, entry: Entry) -> bool:
         """Tell what a purge forgets."""
@@ -365,5 +364,3 @@ class PlainQueue(QueueService):
     async def aclose(self) -> None:
         """Close, and let those who wait notice."""
         self.is_closed = True
-
-

@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from plain_queue import PlainQueue
 from virtual_time import VirtualTimeLoop
 
-from indiaai_core import NewTask, QueueService, Task, TaskState, TaskStatus
-from indiaai_core.testing.promises import list_promises, promise
+from indiaai_core import NewTask, QueueService, Task, TaskState, TaskStatus, Unsupported
 from indiaai_core.testing.queue import QueueConformance
 
 Backend = tuple[str, dict[str, Any]]
+
+
+class SmallestQueue(QueueService):
+    """A backend of the four abstract methods: it declares nothing, and refuses what it does not declare."""
+
+    lease_seconds = 1.0
+
+    def __init__(self) -> None:
+        """Stand on a plain queue."""
+        self.plain = PlainQueue()
+
+    async def enqueue(
+        self,
+        task_name: str,
+        task_data: Mapping[str, Any] | None = None,
+        *,
+        delay: float = 0,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        dedupe_key: str | None = None,
+    ) -> str:
+        """Put a task into the queue."""
+        data = {} if task_data is None else task_data
+        task = NewTask(task_name, data, delay, priority, max_attempts, dedupe_key)
+        for name, is_asked in (("delay", delay), ("priority", priority), ("dedupe", dedupe_key is not None)):
+            if is_asked:
+                raise Unsupported(type(self).__name__, name)
+        return await self.plain.enqueue(task.name, task.data, max_attempts=max_attempts)
+
+    async def dequeue(self, timeout: float | None = None) -> Task | None:
+        """Lease a task."""
+        return await self.plain.dequeue(timeout)
+
+    async def get_status(self, task_id: str) -> TaskStatus:
+        """Return a task's status."""
+        return await self.plain.get_status(task_id)
+
+    async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
+        """Settle or renew."""
+        return await self.plain.update_status(task_id, status, data)
+
+    async def check(self) -> None:
+        """Prove that it is open."""
+        await self.plain.check()
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self.plain.aclose()
 
 
 class TestPlainQueue(QueueConformance):
@@ -35,3 +81,18 @@ class TestPlainQueue(QueueConformance):
     def second_service(self, service: PlainQueue) -> PlainQueue:
         """Give another on the same shelf."""
         return PlainQueue(service.shelf)
+
+
+class TestSmallestQueue(QueueConformance):
+    """Four methods are a whole backend: the rest works by its defaults, or is refused."""
+
+    @pytest.fixture(scope="session")
+    @classmethod
+    def anyio_backend(cls) -> Backend:
+        """Run on virtual time."""
+        return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+    @pytest.fixture
+    def service(self) -> SmallestQueue:
+        """Give a queue."""
+        return SmallestQueue()

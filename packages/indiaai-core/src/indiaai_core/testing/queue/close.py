@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 
@@ -47,13 +49,14 @@ class ClosePromises:
         task = await take(service)
         await service.aclose()
 
-        for call in (
-            service.enqueue("process"),
-            service.dequeue(),
-            service.dequeue(1),
-            service.get_status(task_id),
-            service.update_status(task, "completed"),
-            service.check(),
-        ):
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: service.enqueue("process"),
+            service.dequeue,
+            lambda: service.dequeue(1),
+            lambda: service.get_status(task_id),
+            lambda: service.update_status(task, "completed"),
+            service.check,
+        ]
+        for call in calls:
             with pytest.raises(BackendUnavailable, match="closed"):
-                await call
+                await call()

@@ -103,11 +103,8 @@ class RetryPromises:
         await service.enqueue("process")
         task = await take(service)
 
-        if "retry" in service.capabilities:
-            with pytest.raises(InvalidTask):
-                await service.retry(task, delay=delay)
-        else:
-            await service.retry(task)
+        with pytest.raises(InvalidTask):
+            await service.retry(task, delay=delay)
 
         assert await service.update_status(task, "completed")
 
@@ -170,15 +167,11 @@ class RetryPromises:
 
     @promise("Q51", "Requeuing a task that is not there is TaskNotFound.", needs="dead_letters")
     async def test_requeue_of_an_unknown_task_is_not_found(self, service: QueueService) -> None:
-        if "dead_letters" in service.capabilities:
-            with pytest.raises(TaskNotFound):
-                await service.requeue("no-such-task")
-        else:
+        with pytest.raises(TaskNotFound):
             await service.requeue("no-such-task")
 
     @promise("Q52", "A task whose last lease ran out is a dead letter as well.", needs="dead_letters")
     async def test_lapsed_task_is_a_dead_letter(self, service: QueueService) -> None:
-        await service.dead_letters()
         lapsed_id = await service.enqueue("process", max_attempts=1)
         await take(service)
         await service.enqueue("process", max_attempts=2)
