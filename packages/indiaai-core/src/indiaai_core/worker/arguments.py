@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from indiaai_core.queue import Task
 from indiaai_core.worker.context import TaskContext
 
-__all__ = ["Arguments", "InvalidArgument"]
+__all__ = ["Arguments", "InvalidArgument", "underlying"]
 
 Convert = Callable[[Task], Any]
 
@@ -72,6 +73,15 @@ class Arguments:
         return [maker(task, context) for maker in self.makers]
 
 
+def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a callable comes down to: without partials and wrappers, an object's `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    method: Callable[..., Any] = function if inspect.isroutine(function) else type(function).__call__
+    unwrapped: Callable[..., Any] = inspect.unwrap(method)
+    return unwrapped
+
+
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -127,10 +137,8 @@ def _field_errors(error: Any, annotation: Any) -> str:
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
-    target = inspect.unwrap(target)
     try:
-        return typing.get_type_hints(target)
+        return typing.get_type_hints(underlying(function))
     except NameError as error:
         raise TypeError(
             f"An annotation of the handler {_name(function)} cannot be resolved: {error}. "

@@ -65,13 +65,11 @@ class Schedule:
         simulator, simulator_error = _cron_library()
         try:
             tick: datetime = next(simulator(self.expression, instant.astimezone(self.timezone)))
-        except simulator_error as error:
+        except (simulator_error, StopIteration) as error:
             raise ValueError(
-                f"The schedule of {self.name!r} is no cron expression: {self.expression!r} ({error}). "
+                f"The schedule of {self.name!r} is no cron expression that is ever due: {self.expression!r} ({error}). "
                 f"Expected five fields, such as '*/5 * * * *'."
             ) from error
-        except StopIteration:
-            raise ValueError(f"The schedule of {self.name!r} is never due: no date fits {self.expression!r}.") from None
         return tick.astimezone(UTC)
 
     def key(self, tick: datetime) -> str:

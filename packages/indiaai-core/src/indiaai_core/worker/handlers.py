@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, NewTask, Task
-from indiaai_core.worker.arguments import Arguments
+from indiaai_core.worker.arguments import Arguments, underlying
 from indiaai_core.worker.backoff import Backoff
 from indiaai_core.worker.context import TaskContext
-from indiaai_core.worker.leases import Lease
 from indiaai_core.worker.outcomes import Reject, Retry
-from indiaai_core.worker.threads import HandlerThreads
 
 __all__ = ["CallNext", "Handler", "Middleware"]
 
@@ -22,6 +21,10 @@ CallNext = Callable[[Task], Awaitable[Any]]
 
 Middleware = Callable[[Task, CallNext], Awaitable[Any]]
 """Stands around the call of a handler: gets the delivery and what to await for its result; what it returns is the result."""
+
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Calls a function in a thread, and gives its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Handler:
         NewTask(name, max_attempts=max_attempts)
         if timeout_seconds is not None and not timeout_seconds > 0:
             raise ValueError(f"timeout={timeout_seconds!r} of the handler {name!r}: expected seconds above 0, or None.")
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        if inspect.isasyncgenfunction(underlying(function)) or inspect.isgeneratorfunction(underlying(function)):
             raise TypeError(f"The handler {name!r} yields. Return the result once, and report with TaskContext.progress.")
         return cls(
             name=name,
@@ -90,8 +93,12 @@ class Handler:
         """Return how often a task may be tried: what it was enqueued with, else ours, else the default."""
         return task.max_attempts or self.max_attempts or DEFAULT_MAX_ATTEMPTS
 
-    async def call(self, context: TaskContext, lease: Lease, threads: HandlerThreads) -> Any:
+    async def call(self, context: TaskContext, in_thread: InThread) -> Any:
         """Work a delivery and return the function's result.
+
+        Args:
+            context: The attempt.
+            in_thread: Calls what a plain function is called by, in a thread.
 
         Raises:
             Retry, Reject: The function raised or returned it.
@@ -103,7 +110,7 @@ class Handler:
             if self.is_async:
                 result = await self.function(*arguments)
             else:
-                result = await threads.call(lease, self.function, arguments)
+                result = await in_thread(partial(self.function, *arguments))
             if isinstance(result, Retry | Reject):
                 raise result
             return result
@@ -112,7 +119,7 @@ class Handler:
         for layer in reversed(self.middleware):
             for middleware in reversed(layer):
                 call_next = _around(middleware, call_next)
-        return await call_next(lease.task)
+        return await call_next(context.task)
 
 
 def _around(middleware: Middleware, call_next: CallNext) -> CallNext:
@@ -121,5 +128,4 @@ def _around(middleware: Middleware, call_next: CallNext) -> CallNext:
 
 def _is_async(function: Callable[..., Any]) -> bool:
     # A decorator that is a plain function around an async one gives a coroutine when called, and is awaited.
-    candidates = (function, inspect.unwrap(function), getattr(function, "__call__", None))  # noqa: B004 - its kind is asked for
-    return any(inspect.iscoroutinefunction(candidate) for candidate in candidates)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(underlying(function))

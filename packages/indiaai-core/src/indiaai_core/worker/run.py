@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -27,6 +28,8 @@ from indiaai_core.worker.watchdog import Watchdog
 __all__ = ["Run"]
 
 logger = logging.getLogger("indiaai.worker")
+
+Service = Callable[[], Coroutine[Any, Any, None]]
 
 FETCH_SECONDS = 10.0
 """How long one call waits for tasks: an idle worker asks this often, and no oftener."""
@@ -67,8 +70,7 @@ class Run:
         """Take and work tasks until `stop`, or until cancelled, which stops without grace."""
         handlers = sorted(self._registry.handlers)
         logger.info("Working %s, up to %d at once: %s", type(self._queue).__name__, self._concurrency, ", ".join(handlers))
-        async with self._services() as services:
-            services.start_soon(self._timer.run)
+        async with self._serviced(self._timer.run):
             with self._fetch_scope:
                 await self._fetch()
             with self._grace_scope:
@@ -77,7 +79,7 @@ class Run:
 
     async def work_one(self, task: Task) -> Outcome:
         """Work one delivery and return what became of it."""
-        async with self._services():
+        async with self._serviced():
             delivery = self._begin(task)
             await asyncio.wait({delivery})
         return delivery.result()
@@ -93,16 +95,17 @@ class Run:
         self._grace_scope.deadline = min(self._grace_scope.deadline, ends_at)
 
     @asynccontextmanager
-    async def _services(self) -> AsyncIterator[Any]:
-        async with anyio.create_task_group() as services:
-            services.start_soon(self._keeper.run)
-            services.start_soon(self._watchdog.run)
+    async def _serviced(self, *more: Service) -> AsyncIterator[None]:
+        ending = anyio.CancelScope()
+        # The services end by a scope of their own: the group's would cancel this task along with them.
+        async with anyio.create_task_group() as group:
+            group.start_soon(_serve, ending, [self._keeper.run, self._watchdog.run, *more])
             try:
-                yield services
+                yield
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._end_all()
-                services.cancel_scope.cancel()
+                ending.cancel()
 
     async def _fetch(self) -> None:
         failures = 0
@@ -193,16 +196,16 @@ class Run:
 
     async def _call(self, handler: Handler, lease: Lease) -> Outcome:
         try:
-            result = await handler.call(TaskContext(lease, self._queue), lease, self._threads)
+            result = await handler.call(TaskContext(lease, self._queue), partial(self._threads.call, lease))
             return Outcome(lease.task, OutcomeKind.COMPLETED, result=as_json_value(result, handler))
         except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a handler may raise anything
-            return judge_error(error, lease.task, handler)
+            return judge_error(error, task=lease.task, handler=handler)
         except asyncio.CancelledError as error:
             own = asyncio.current_task()
             if lease.scope.cancel_called or (own is not None and own.cancelling()):
                 raise
             # Nobody cancelled us: the handler awaited something that was cancelled, and failed by it.
-            return judge_error(error, lease.task, handler)
+            return judge_error(error, task=lease.task, handler=handler)
 
     async def _all_delivered(self) -> None:
         while self._deliveries:
@@ -229,6 +232,13 @@ class Run:
         lease.is_in_thread = False
         if lease not in self._leases:  # else its delivery is still being settled, and gives the room itself
             self._give_room()
+
+
+async def _serve(ending: anyio.CancelScope, services: Sequence[Service]) -> None:
+    with ending:
+        async with anyio.create_task_group() as group:
+            for service in services:
+                group.start_soon(service)
 
 
 def _is_completed(outcome: Outcome | None) -> bool:

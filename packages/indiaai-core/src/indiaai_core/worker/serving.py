@@ -57,10 +57,7 @@ async def serve(worker: Worker, platform: Platform) -> None:
 
 def _refuse_lonely_queue(backend: str, platform: Platform, instance: str | None) -> None:
     variable = platform.environment.for_instance(instance).variable("QUEUE_TYPE")
-    remedy = (
-        f"let the application work it: install(app, worker=worker); or set {variable} to a queue that processes share, "
-        f"such as redis"
-    )
+    remedy = f"let the application work it: install(app, worker=worker); or set {variable} to a queue that processes share"
     raise ConfigurationError(
         f"{backend} lives in one process: a worker of its own would work an empty queue for ever. To mend it, {remedy}.",
         faults=[Fault(variable, f"{backend} lives in one process", "a queue that processes share", remedy)],

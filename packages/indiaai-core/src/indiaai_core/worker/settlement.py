@@ -42,10 +42,13 @@ class Settlement:
             What came of it: the outcome; `LOST` where the lease is no longer ours or the queue stayed silent, so that
             the task is delivered again; `FAILED` where the result is not JSON.
         """
+        if outcome.kind is OutcomeKind.RETRIED and "retry" not in self._queue.capabilities:
+            # All that four methods can do: the lease runs out, and the task is delivered again.
+            return replace(outcome, delay_seconds=max(0.0, lease.ends_at - asyncio.get_running_loop().time()))
         failures = 0
         while True:
             try:
-                is_ours = await self._write(lease, outcome)
+                is_ours = await self._write(outcome)
             except InvalidTask as error:
                 simpler = _simpler(outcome, error)
                 if simpler is None:
@@ -73,14 +76,12 @@ class Settlement:
             except Exception as error:  # noqa: BLE001 - nothing is lost by it, and others are to be given back
                 logger.info("%s could not be given back, its lease will run out: %s", lease.task.id, error)
 
-    async def _write(self, lease: Lease, outcome: Outcome) -> bool:
+    async def _write(self, outcome: Outcome) -> bool:
         if outcome.kind is OutcomeKind.COMPLETED:
             return await self._queue.update_status(outcome.task, TaskState.COMPLETED, outcome.result)
         if outcome.kind is OutcomeKind.FAILED:
             report = {"error": outcome.error, **({"traceback": outcome.traceback} if outcome.traceback else {})}
             return await self._queue.update_status(outcome.task, TaskState.FAILED, report)
-        if "retry" not in self._queue.capabilities:
-            return True  # its lease runs out, and it is delivered again: all that four methods can do
         return await self._queue.retry(outcome.task, outcome.delay_seconds, outcome.error or "", traceback=outcome.traceback)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -34,7 +34,7 @@ class HandlerThreads:
         self._concurrency = concurrency
         self._limiter: anyio.CapacityLimiter | None = None
 
-    async def call(self, lease: Lease, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    async def call(self, lease: Lease, function: Callable[[], Any]) -> Any:
         """Call a function in a thread and return its result.
 
         Cancelled, it returns at once, and `lease.is_in_thread` says whether the thread works on.
@@ -42,7 +42,7 @@ class HandlerThreads:
         if self._limiter is None:
             # A limiter of our own: anyio's common one has 40 places, which handlers would take from the application.
             self._limiter = anyio.CapacityLimiter(self._concurrency)
-        call = _ThreadCall(function, arguments)
+        call = _ThreadCall(function)
         try:
             return await anyio.to_thread.run_sync(call.run, abandon_on_cancel=True, limiter=self._limiter)
         except asyncio.CancelledError:
@@ -54,8 +54,8 @@ class HandlerThreads:
 class _ThreadCall:
     """One call, and who hears of its end: whoever awaits it or, once it is abandoned, a callback."""
 
-    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
-        self._function, self._arguments = function, arguments
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
         # Guards the three below. It forbids: the loop sees "running" and leaves the slot to the thread's end, while the
         # thread saw "not abandoned" just before and tells nobody; the slot would be taken for ever.
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ class _ThreadCall:
                 return None
             self._is_running = True
         try:
-            return self._function(*self._arguments)
+            return self._function()
         finally:
             with self._lock:
                 self._is_running = False

@@ -16,10 +16,10 @@ __all__ = ["as_json_value", "judge_error", "judge_spent", "judge_timeout"]
 _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 
 
-def judge_error(error: BaseException, task: Task, handler: Handler) -> Outcome:
+def judge_error(error: BaseException, *, task: Task, handler: Handler) -> Outcome:
     """Judge an attempt that ended with an exception."""
     if isinstance(error, Reject | InvalidArgument):
-        return Outcome(task, OutcomeKind.FAILED, error=describe_plainly(error))
+        return Outcome(task, OutcomeKind.FAILED, error=_describe_plainly(error))
     if isinstance(error, Retry):
         return _again(task, handler, str(error), after=error.after)
     at_least = (error.retry_after or 0.0) if isinstance(error, BackendUnavailable) else 0.0
@@ -59,8 +59,8 @@ def as_json_value(result: Any, handler: Handler) -> Any:
         raise Reject(f"The result of the handler {handler.name!r} is not JSON: {describe(error)}") from error
 
 
-def describe_plainly(error: BaseException) -> str:
-    """Return an exception's message without its type, which says nothing where we know the reason."""
+def _describe_plainly(error: BaseException) -> str:
+    # Without the type of the exception, which says nothing where we know the reason.
     return describe(error).removeprefix(f"{type(error).__name__}: ")
 
 

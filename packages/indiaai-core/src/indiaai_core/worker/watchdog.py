@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 
 import anyio
 
+from indiaai_core.worker.arguments import underlying
 from indiaai_core.worker.handlers import Handler
 
 __all__ = ["Watchdog"]
@@ -85,7 +86,7 @@ class Watchdog:
             self._is_ended = True
             self._wake_thread.set()
 
-    def _watch(self, loop_thread: int, codes: Mapping[CodeType, str], limit: float) -> None:
+    def _watch(self, loop_thread: int, codes: Mapping[CodeType | None, str], limit: float) -> None:
         while True:
             self._wake_thread.wait()
             if self._is_ended:
@@ -95,7 +96,7 @@ class Watchdog:
                 self._look(loop_thread, codes, limit, beat)
             time.sleep(limit / 4)
 
-    def _look(self, loop_thread: int, codes: Mapping[CodeType, str], limit: float, beat: float) -> None:
+    def _look(self, loop_thread: int, codes: Mapping[CodeType | None, str], limit: float, beat: float) -> None:
         seen = _handler_frame(loop_thread, codes)
         if seen is None:
             return
@@ -116,7 +117,7 @@ class Watchdog:
             )  # fmt: skip
 
 
-def _handler_frame(loop_thread: int, codes: Mapping[CodeType, str]) -> tuple[FrameType, str] | None:
+def _handler_frame(loop_thread: int, codes: Mapping[CodeType | None, str]) -> tuple[FrameType, str] | None:
     """Return the handler's frame in a thread's stack, and the line it is at."""
     frame = sys._current_frames().get(loop_thread)  # documented, and the only way to another thread's stack
     while frame is not None:
@@ -126,10 +127,5 @@ def _handler_frame(loop_thread: int, codes: Mapping[CodeType, str]) -> tuple[Fra
     return None
 
 
-def _code(handler: Handler) -> CodeType:
-    import inspect
-
-    function = inspect.unwrap(handler.function)
-    target = function if inspect.isroutine(function) else type(function).__call__
-    code: CodeType = target.__code__
-    return code
+def _code(handler: Handler) -> CodeType | None:
+    return getattr(underlying(handler.function), "__code__", None)  # a compiled extension's function has none
