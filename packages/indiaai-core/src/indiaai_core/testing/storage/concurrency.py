@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 
 from indiaai_core.errors import BackendUnavailable
 from indiaai_core.storage import StorageService
@@ -59,6 +60,7 @@ class ConcurrencyPromises:
             group.start_soon(read, second_service)
             for number in range(20):
                 await service.upload("shared", versions[number % 2])
+                await anyio.lowlevel.checkpoint()
 
         assert all(content in versions for content in found)
 

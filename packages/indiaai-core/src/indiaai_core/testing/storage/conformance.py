@@ -26,7 +26,7 @@ from indiaai_core.testing.storage.upload_urls import UploadUrlPromises
 from indiaai_core.testing.storage.urls import UrlPromises
 from indiaai_core.testing.storage.write import WritePromises
 
-__all__ = ["StorageConformance"]
+__all__ = ["StorageConformance", "outer_fixture"]
 
 
 class StorageConformance(
@@ -64,16 +64,22 @@ class StorageConformance(
     @pytest.fixture
     def second_service(self, request: pytest.FixtureRequest, service: StorageService) -> StorageService:
         """Where the author gives no second service on the store, the first stands in."""
-        return cast(StorageService, _outer(request, "second_service", service))
+        return cast(StorageService, outer_fixture(request, "second_service", default=service))
 
     @pytest.fixture
     def http(self, request: pytest.FixtureRequest) -> Fetch | None:
         """Where the author gives none, URLs are not asked for."""
-        return cast("Fetch | None", _outer(request, "http", None))
+        return cast("Fetch | None", outer_fixture(request, "http", default=None))
 
 
-def _outer(request: pytest.FixtureRequest, name: str, default: object) -> object:
-    # A class's fixture hides the one of that name in the author's module or conftest, unless it asks for it.
+def outer_fixture(request: pytest.FixtureRequest, name: str, *, default: object) -> object:
+    """Return the author's own fixture: a class's hides the one of that name in the module or conftest, unless it asks.
+
+    Args:
+        request: The request of the fixture that hides it.
+        name: The fixture's name.
+        default: What to return where the author wrote none.
+    """
     try:
         return request.getfixturevalue(name)
     except pytest.FixtureLookupError as error:

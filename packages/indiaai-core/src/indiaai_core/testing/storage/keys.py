@@ -97,7 +97,7 @@ class KeyPromises:
 
         assert found == {key: key.encode() for key in ODD_KEYS}
         if "list" in service.capabilities:
-            assert await samples.listed(service) == sorted(ODD_KEYS, key=str.encode)
+            assert set(await samples.listed(service)) == set(ODD_KEYS)
 
     @promise("S65", "Any set of valid keys names as many objects, each under its own.")
     @PROPERTY

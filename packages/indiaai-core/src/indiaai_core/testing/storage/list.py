@@ -90,15 +90,15 @@ class ListPromises:
         await listed(service)
         staying = [f"stay/{number:03}" for number in range(60)]
         for number, key in enumerate(staying):
-            await service.upload(key, b"x")
-            await service.upload(f"go/{number:03}", b"x")
+            await service.upload(key, key.encode())
+            await service.upload(f"go/{number:03}", b"%d" % number)
 
         found = []
         async for info in service.list():
             found.append(info.key)
             if len(found) <= 60:
                 await service.delete(f"go/{len(found) - 1:03}")
-                await service.upload(f"later/{len(found):03}", b"x")
+                await service.upload(f"zz/{len(found):03}", b"x")
                 await service.upload(staying[len(found) - 1], b"replaced")
 
         assert [key for key in found if key.startswith("stay/")] == staying

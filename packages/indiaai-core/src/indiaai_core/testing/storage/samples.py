@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import cache
 from uuid import uuid4
 
 from hypothesis import HealthCheck, settings
@@ -87,7 +88,7 @@ ODD_KEYS = (
 # An example shares the store with the examples before it, so each works under keys of its own. anyio's plugin runs the
 # coroutine under `given` in the test's own event loop, where the fixtures live.
 PROPERTY = settings(
-    max_examples=20,
+    max_examples=25,
     deadline=None,
     database=None,
     suppress_health_check=[
@@ -142,8 +143,13 @@ def pattern(size: int, *, salt: int = 0) -> bytes:
         size: How many.
         salt: Another one gives other bytes everywhere.
     """
-    block = bytes((index * 7 + salt + index // 251) % 256 for index in range(64_000))
+    block = _block(salt)
     return (block * (size // len(block) + 1))[:size]
+
+
+@cache
+def _block(salt: int) -> bytes:
+    return bytes((index * 7 + salt + index // 251) % 256 for index in range(64_000))
 
 
 async def chunks_of(content: bytes, size: int) -> AsyncIterator[bytes]:

@@ -53,13 +53,12 @@ class UploadUrlPromises:
     async def test_an_expired_or_moved_url_is_refused(self, service: StorageService, http: Fetch | None) -> None:
         url = await service.get_upload_url("put/expired", 1, content_type="text/plain")
         lasting = await service.get_upload_url("put/one", content_type="text/plain")
+        headers = {"content-type": "text/plain"}
         if http is None:
             return
 
-        moved = await http(
-            "PUT", lasting.replace("put/one", "put/two"), headers={"content-type": "text/plain"}, body=b"elsewhere"
-        )
-        await wait_until_refused(http, "PUT", url)
+        moved = await http("PUT", lasting.replace("put/one", "put/two"), headers=headers, body=b"elsewhere")
+        await wait_until_refused(http, "PUT", url, headers=headers)
 
         assert moved.status // 100 == 4
         assert not await service.exists("put/two")

@@ -130,7 +130,8 @@ class WritePromises:
 
         await service.upload("long", chunks_of(content, 999_983))
 
-        assert await service.download("long") == content
+        is_same = await service.download("long") == content  # a difference of this size is nothing to look at
+        assert is_same
 
     @promise("S12", "Any payload comes back unchanged, from bytes and from a stream.")
     @PROPERTY

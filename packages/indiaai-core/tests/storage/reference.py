@@ -1,0 +1,283 @@
+"""Two backends that keep every promise: one has every capability, one is the least that a backend can be."""
+
+from __future__ import annotations
+
+import hmac
+import time
+import unicodedata
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import ClassVar
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from indiaai_core.errors import InvalidRequest, ObjectExists, ObjectNotFound, Unsupported
+from indiaai_core.storage import (
+    DEFAULT_CHUNK_SIZE,
+    FileData,
+    ObjectInfo,
+    StorageService,
+    check_content_type,
+    check_expiry,
+    check_metadata,
+    check_range,
+    normalize_key,
+    normalize_prefix,
+)
+from indiaai_core.testing import Answer
+
+
+@dataclass
+class Store:
+    """What several services share: the objects, and a clock in which a second takes 20 ms, so that tests need not wait."""
+
+    objects: dict[str, tuple[bytes, ObjectInfo]] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() * 50
+
+
+class MemoryStorageService(StorageService):
+    """Every capability, in a dict; its steps are methods of their own, for the broken ones to break."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"stat", "list", "copy", "presign", "presign_upload", "if_absent", "metadata"}
+    )
+
+    def __init__(self, store: Store | None = None) -> None:
+        """Serve a store."""
+        self.store = store or Store()
+
+    async def upload(
+        self,
+        file_key: str,
+        file_data: FileData,
+        content_type: str = "application/octet-stream",
+        *,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store an object."""
+        key = normalize_key(file_key)
+        kind, pairs = self.checked_type(content_type), self.checked_metadata(metadata)
+        content = await self.gather(key, file_data)
+        if if_absent:
+            await self.require_absent(key, file_data)
+        self.put(key, content, kind, metadata=pairs)
+        return self.address(key)
+
+    def checked_type(self, content_type: str) -> str:
+        """Check a content type."""
+        return check_content_type(content_type)
+
+    def checked_metadata(self, metadata: Mapping[str, str] | None) -> dict[str, str]:
+        """Check metadata."""
+        return check_metadata(metadata)
+
+    async def gather(self, key: str, file_data: FileData) -> bytes:
+        """Read all that is to be stored."""
+        if isinstance(file_data, AsyncIterable):
+            return await self.gather_stream(key, file_data)
+        return self.gather_buffer(file_data) if not hasattr(file_data, "read") else file_data.read()
+
+    async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
+        """Read all of a stream."""
+        return b"".join([chunk async for chunk in stream])
+
+    def gather_buffer(self, buffer: bytes | bytearray | memoryview) -> bytes:
+        """Copy a buffer."""
+        return bytes(buffer)
+
+    async def require_absent(self, key: str, file_data: FileData) -> None:
+        """Refuse to replace an object."""
+        if key in self.store.objects:
+            raise ObjectExists(key)
+
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+        """Make an object visible."""
+        info = ObjectInfo(key, len(content), content_type, self.etag(content), datetime.now(UTC), dict(metadata))
+        self.store.objects[key] = (content, info)
+
+    def etag(self, content: bytes) -> str:
+        """Name a content."""
+        return f"{zlib.crc32(content):08x}"
+
+    def address(self, key: str) -> str:
+        """Return an object's lasting address."""
+        return f"https://memory.test/{quote(key)}"
+
+    def found(self, key: str) -> tuple[bytes, ObjectInfo]:
+        """Return an object."""
+        if key not in self.store.objects:
+            raise ObjectNotFound(key)
+        return self.store.objects[key]
+
+    async def download(self, file_key: str) -> bytes:
+        """Return an object's content."""
+        return self.found(normalize_key(file_key))[0]
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        """Give an object's content in chunks."""
+        check_range(start, end, chunk_size)
+        content = self.found(normalize_key(file_key))[0][start:end]
+        for offset in range(0, len(content), chunk_size):
+            yield content[offset : offset + chunk_size]
+
+    async def exists(self, file_key: str) -> bool:
+        """Return whether there is an object."""
+        return normalize_key(file_key) in self.store.objects
+
+    async def stat(self, file_key: str) -> ObjectInfo:
+        """Return what is known of an object."""
+        return self.found(normalize_key(file_key))[1]
+
+    async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        """Give the objects under a prefix."""
+        if limit is not None and limit < 0:
+            raise InvalidRequest(f"limit={limit}")
+        wanted = self.checked_prefix(prefix)
+        for key in self.sorted(key for key in self.store.objects if self.matches(key, wanted))[:limit]:
+            if key in self.store.objects:
+                yield self.store.objects[key][1]
+
+    def checked_prefix(self, prefix: str) -> str:
+        """Check a prefix."""
+        return normalize_prefix(prefix)
+
+    def matches(self, key: str, prefix: str) -> bool:
+        """Return whether a key has the prefix."""
+        return key.startswith(prefix)
+
+    def sorted(self, keys: Iterable[str]) -> Sequence[str]:
+        """Sort keys."""
+        return sorted(keys, key=str.encode)
+
+    async def copy(self, source_key: str, target_key: str) -> str:
+        """Copy an object."""
+        source, target = normalize_key(source_key), normalize_key(target_key)
+        content, info = self.found(source)
+        self.put(target, content, info.content_type, metadata=info.metadata)
+        return self.address(target)
+
+    async def delete(self, file_key: str) -> bool:
+        """Remove an object."""
+        return self.store.objects.pop(normalize_key(file_key), None) is not None
+
+    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+        """Return a link to GET."""
+        key = normalize_key(file_key)
+        return f"{self.link_address(key)}?{self.signed('GET', key, check_expiry(expires_in))}"
+
+    def link_address(self, key: str) -> str:
+        """Return what a link starts with."""
+        return self.address(key)
+
+    async def get_upload_url(
+        self, file_key: str, expires_in: int = 3600, *, content_type: str = "application/octet-stream"
+    ) -> str:
+        """Return a link to PUT."""
+        key, seconds, kind = normalize_key(file_key), check_expiry(expires_in), self.checked_type(content_type)
+        return f"{self.address(key)}?{self.signed('PUT', key, seconds, kind)}"
+
+    def signed(self, method: str, key: str, seconds: int, content_type: str = "") -> str:
+        """Sign a link."""
+        expires = self.store.now() + seconds
+        return urlencode({"expires": expires, "signature": self.signature(method, key, str(expires), content_type)})
+
+    def signature(self, method: str, key: str, expires: str, content_type: str) -> str:
+        """Compute a signature."""
+        return hmac.new(b"secret", "\n".join((method, key, expires, content_type)).encode(), "sha256").hexdigest()
+
+    async def answer(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
+        """Answer an HTTP request: the fixture `http`."""
+        parts, fields = urlsplit(url), headers or {}
+        key = unquote(parts.path[1:])
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if not self.allows(method, key, query, fields.get("content-type", "")):
+            return Answer(403)
+        if method == "PUT":
+            self.put(key, body, self.put_type(fields), metadata={})
+            return Answer(200)
+        if method == "DELETE":
+            del self.store.objects[key]
+            return Answer(204)
+        return self.answer_get(key, fields)
+
+    def allows(self, method: str, key: str, query: Mapping[str, str], content_type: str) -> bool:
+        """Return whether a request is signed."""
+        kind = {"PUT": content_type}.get(method, "")
+        expected = self.signature(method, key, query.get("expires", ""), kind)
+        return query.get("signature") == expected and self.store.now() < float(query["expires"])
+
+    def put_type(self, headers: Mapping[str, str]) -> str:
+        """Return the content type to store."""
+        return headers["content-type"]
+
+    def answer_get(self, key: str, headers: Mapping[str, str]) -> Answer:
+        """Answer a GET."""
+        try:
+            content, info = self.found(key)
+        except ObjectNotFound:
+            return Answer(404)
+        if "range" not in headers:
+            return Answer(200, {"content-type": info.content_type}, content)
+        first, last = (int(number) for number in headers["range"].removeprefix("bytes=").split("-"))
+        return Answer(206, {"content-range": f"bytes {first}-{last}/{len(content)}"}, content[first : last + 1])
+
+
+class MinimalStorageService(StorageService):
+    """The four methods and nothing else: the rest is the interface's own."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, objects: dict[str, bytes] | None = None) -> None:
+        """Serve a dict."""
+        self.objects = {} if objects is None else objects
+
+    async def upload(
+        self,
+        file_key: str,
+        file_data: FileData,
+        content_type: str = "application/octet-stream",
+        *,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store an object."""
+        key = normalize_key(file_key)
+        check_content_type(content_type)
+        for is_asked, capability in ((if_absent, "if_absent"), (metadata, "metadata")):
+            if is_asked:
+                raise Unsupported(type(self).__name__, capability)
+        self.objects[key] = await MemoryStorageService().gather(key, file_data)
+        return f"minimal:{key}"
+
+    async def download(self, file_key: str) -> bytes:
+        """Return an object's content."""
+        key = normalize_key(file_key)
+        if key not in self.objects:
+            raise ObjectNotFound(key)
+        return self.objects[key]
+
+    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+        """Return an address that nobody answers."""
+        check_expiry(expires_in)
+        return f"/{quote(normalize_key(file_key))}"
+
+    async def delete(self, file_key: str) -> bool:
+        """Remove an object."""
+        return self.objects.pop(normalize_key(file_key), None) is not None
+
+
+def composed(text: str) -> str:
+    """Return a text in NFC, valid or not."""
+    return unicodedata.normalize("NFC", text)
+
+
+def with_info(stored: tuple[bytes, ObjectInfo], **changes: object) -> tuple[bytes, ObjectInfo]:
+    """Return a stored object of which something else is known."""
+    return stored[0], replace(stored[1], **changes)  # type: ignore[arg-type] # the names are the caller's

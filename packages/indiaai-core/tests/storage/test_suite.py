@@ -1,0 +1,212 @@
+"""The conformance suite finds what is broken, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from indiaai_core.errors import ObjectNotFound
+from indiaai_core.storage import StorageService
+from indiaai_core.testing import Fetch, StorageConformance, list_promises
+from indiaai_core.testing.storage import samples, urls
+from indiaai_core.testing.storage.conformance import outer_fixture
+from storage.broken import BROKEN
+from storage.reference import MemoryStorageService, MinimalStorageService, Store
+
+# These try anything, so they may find what another promise is about; each has a fault of its own all the same.
+GENERAL = {"S12", "S22", "S65", "S75"}
+
+
+# Taken before anyio's plugin puts its own runner in their place.
+INNER_TESTS = {
+    name: test.hypothesis.inner_test
+    for name, test in inspect.getmembers(StorageConformance, lambda member: hasattr(member, "hypothesis"))
+}
+
+
+class TestReference(StorageConformance):
+    """A backend with every capability keeps every promise."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """What the two services share."""
+        return Store()
+
+    @pytest.fixture
+    async def service(self, store: Store) -> StorageService:
+        """The one under test."""
+        return MemoryStorageService(store)
+
+    @pytest.fixture
+    async def second_service(self, store: Store) -> StorageService:
+        """Another one on the same store."""
+        return MemoryStorageService(store)
+
+    @pytest.fixture
+    async def http(self, service: MemoryStorageService) -> Fetch:
+        """What answers its links."""
+        return service.answer
+
+
+class TestWithoutFixtures(StorageConformance):
+    """A backend whose author gives the one fixture keeps every promise as far as it can be seen."""
+
+    @pytest.fixture
+    async def service(self) -> StorageService:
+        """The one under test."""
+        return MemoryStorageService()
+
+
+class TestMinimal(StorageConformance):
+    """A backend of four methods keeps every promise, and refuses what it does not declare."""
+
+    @pytest.fixture
+    async def service(self) -> StorageService:
+        """The one under test."""
+        return MinimalStorageService()
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "PATIENCE_SECONDS", 0.3)  # enough for the reference's fast clock
+
+
+@pytest.mark.parametrize("number", [promise.number for promise in list_promises(StorageConformance)])
+def test_a_broken_backend_fails_its_own_promise(number: str) -> None:
+    """A backend that breaks one promise fails that promise and no other."""
+    backend = BROKEN[number]
+    tested = {promise.number for promise in list_promises(StorageConformance)} - (GENERAL - {number})
+
+    failed = failed_promises(backend, tested)
+
+    assert failed == {number}
+
+
+@pytest.mark.parametrize("number", sorted(GENERAL))
+def test_the_reference_keeps_the_promises_that_try_anything(number: str) -> None:
+    """A promise that tries anything is kept by a backend that breaks none: the fault is what it finds, not chance."""
+    assert failed_promises(MemoryStorageService, {number}) == set()
+
+
+def test_every_broken_backend_is_of_a_promise() -> None:
+    """No broken backend is left over from a promise that is gone."""
+    assert set(BROKEN) == {promise.number for promise in list_promises(StorageConformance)}
+
+
+def test_a_capability_that_is_ignored_is_found() -> None:
+    """A backend that does not declare a capability and takes the argument all the same fails the promises that need it."""
+
+    class Ignores(MemoryStorageService):
+        capabilities = frozenset({"stat", "list", "copy", "presign", "presign_upload"})
+
+    assert failed_promises(Ignores) - GENERAL == {"S55", "S56", "S57", "S58", "S66", "S67", "S68"}
+
+
+def test_promises_are_numbered_in_a_row() -> None:
+    """The numbers go from S01 up without a gap, and every promise is a sentence."""
+    promises = list_promises(StorageConformance)
+
+    assert [promise.number for promise in promises] == [f"S{number:02}" for number in range(1, len(promises) + 1)]
+    assert all(promise.sentence.endswith(".") for promise in promises)
+
+
+def test_a_subclass_may_not_bend_a_promise() -> None:
+    """A subclass that overrides or deletes a promise is refused at its definition."""
+    with pytest.raises(TypeError, match="test_bytes_come_back"):
+        type("Bent", (StorageConformance,), {"test_bytes_come_back": None})
+
+
+@pytest.fixture
+def misspelt(nobody: object) -> object:
+    """Give what an author asked for under a wrong name."""
+    return nobody
+
+
+def test_a_fixture_that_another_fixture_lacks_is_not_hidden(request: pytest.FixtureRequest) -> None:
+    """An author's fixture that asks for one that is not there is an error; one that the author did not write is not."""
+    assert outer_fixture(request, "nobody", default="default") == "default"
+
+    with pytest.raises(pytest.FixtureLookupError, match="nobody"):
+        outer_fixture(request, "misspelt", default="default")
+
+
+@pytest.mark.anyio
+async def test_the_model_tells_what_is_missing() -> None:
+    """The model of a store raises where the store differs from it."""
+    from indiaai_core.testing.storage.model import Model
+
+    model = Model(MemoryStorageService(), "folder", {"a": b"never stored"})
+
+    with pytest.raises(ObjectNotFound):
+        await model.compare()
+
+
+def test_made_keys_are_valid() -> None:
+    """The keys that the suite makes are keys, and those it calls invalid are none."""
+    assert all(samples.suits_a_key(key) for key in samples.ODD_KEYS)
+    assert not any(samples.suits_a_key(key) for key in samples.INVALID_KEYS)
+    assert isinstance(samples.keys(), st.SearchStrategy)
+
+
+def failed_promises(backend: type[MemoryStorageService], numbers: set[str] | None = None) -> set[str]:
+    """Return the numbers of the promises that a backend breaks."""
+    failed: set[str] = set()
+    suite = StorageConformance()
+    with asyncio.Runner() as runner:
+        for _, test in inspect.getmembers(suite, lambda member: hasattr(member, "promise")):
+            if numbers is not None and test.promise.number not in numbers:
+                continue
+            for arguments in parameters(test):
+                store = Store()
+                service = backend(store)
+                fixtures = {"service": service, "second_service": backend(store), "http": service.answer}
+                wanted = {name: value for name, value in fixtures.items() if name in inspect.signature(test).parameters}
+                try:
+                    run(runner, test, {**wanted, **arguments})
+                except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever a broken backend raises
+                    failed.add(test.promise.number)
+    return failed
+
+
+def parameters(test: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """Give the arguments of each of a test's parameter sets, as pytest would."""
+    marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+    if not marks:
+        yield {}
+    for mark in marks:
+        names, values = mark.args
+        for value in values:
+            yield dict(zip(names, value, strict=True)) if isinstance(names, tuple) else {names: value}
+
+
+def run(runner: asyncio.Runner, test: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Run an async test; one under `given` through Hypothesis' own hook for this.
+
+    The first failure is all that is asked for: every further example fails like it, so that nothing is tried to shrink it.
+    """
+    if not hasattr(test, "hypothesis"):
+        runner.run(test(**arguments))
+        return
+    has_failed = False
+
+    def try_once(**made: Any) -> None:
+        nonlocal has_failed
+        try:
+            if not has_failed:
+                runner.run(INNER_TESTS[test.__name__](**made))
+        except Exception:  # noqa: BLE001 - whatever a broken backend raises
+            has_failed = True
+        if has_failed:
+            raise AssertionError(test.__name__)
+
+    handle = test.hypothesis  # Hypothesis documents its `inner_test` for runners of tests
+    before, handle.inner_test = handle.inner_test, try_once
+    try:
+        test(**arguments)
+    finally:
+        handle.inner_test = before
