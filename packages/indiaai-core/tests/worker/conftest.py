@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from indiaai_core.worker import Backoff, Worker
-from worker.fakes import FakeQueue
+from worker_fakes import FakeQueue
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from indiaai_core import Task, Worker
 from indiaai_core.worker import OutcomeKind, TaskContext
-from worker.fakes import FakeQueue
+from worker_fakes import FakeQueue
 
 pytestmark = pytest.mark.anyio
 

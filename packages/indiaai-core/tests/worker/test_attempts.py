@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, field_serializer
 
 from indiaai_core import BackendUnavailable, Reject, Retry, Task, TaskState, Worker
-from indiaai_core.worker import Backoff, CallNext, OutcomeKind
-from worker.fakes import BareQueue, FakeQueue, make_task, until
+from indiaai_core.worker import Backoff, CallNext, OutcomeKind, TaskContext, current_task
+from worker_fakes import BareQueue, FakeQueue, make_task, until
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,22 @@ async def test_the_task_s_own_limit_wins_over_its_handler_s(
     assert queue.entry(task_id).max_attempts == (attempts if attempts > 1 else at_enqueue)
 
 
+async def test_a_handler_knows_whether_its_attempt_is_the_last(queue: FakeQueue, worker: Worker) -> None:
+    """`task.is_last_attempt` goes by the limit that counts, the handler's included."""
+    seen: list[tuple[int, bool]] = []
+
+    @worker.task("process", max_attempts=2)
+    async def process(task: Task, context: TaskContext) -> None:
+        seen.append((task.attempt, task.is_last_attempt))
+        assert context.task.is_last_attempt == current_task().is_last_attempt == task.is_last_attempt
+        raise ValueError
+
+    await queue.enqueue("process")
+    await worker.drain(queue)
+
+    assert seen == [(1, False), (2, True)]
+
+
 async def test_the_wait_between_attempts_is_the_handler_s_backoff(queue: FakeQueue) -> None:
     """The handler's backoff decides the wait, the worker's where it has none."""
     worker = Worker(backoff=Backoff(base_seconds=7, jitter=max))
@@ -123,12 +139,12 @@ async def test_the_wait_between_attempts_is_the_handler_s_backoff(queue: FakeQue
     async def own() -> None:
         raise ValueError
 
-    @worker.task("common")
-    async def common() -> None:
+    @worker.task("plain")
+    async def plain() -> None:
         raise ValueError
 
     await queue.enqueue("own")
-    await queue.enqueue("common")
+    await queue.enqueue("plain")
     outcomes = await worker.drain(queue)
 
     assert [outcome.delay_seconds for outcome in outcomes] == [3, 7]

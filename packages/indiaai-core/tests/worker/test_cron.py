@@ -16,7 +16,7 @@ import pytest
 
 from indiaai_core import ConfigurationError, InvalidTask, QueueFull, TaskState, Worker
 from indiaai_core.worker.cron import CronTimer, Schedule
-from worker.fakes import BareQueue, FakeQueue, LonelyQueue, until
+from worker_fakes import BareQueue, FakeQueue, LonelyQueue, until
 
 NOON = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 

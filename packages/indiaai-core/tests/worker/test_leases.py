@@ -11,7 +11,7 @@ import pytest
 
 from indiaai_core import Task, TaskState, Worker
 from indiaai_core.worker import OutcomeKind, TaskContext
-from worker.fakes import FakeQueue, until
+from worker_fakes import FakeQueue, until
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 
 from indiaai_core import ConfigurationError, InvalidTask, Platform, Task, Worker, use_platform
 from indiaai_core.worker import CallNext
-from worker.fakes import FakeQueue
+from worker_fakes import FakeQueue
 
 
 def test_the_decorated_function_stays_as_it_is() -> None:

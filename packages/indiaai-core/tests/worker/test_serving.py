@@ -10,7 +10,7 @@ import pytest
 
 from indiaai_core import ConfigurationError, Platform, Worker, get_queue_service
 from indiaai_core.worker import load_worker, serve
-from worker.fakes import FakeQueue, LonelyQueue
+from worker_fakes import FakeQueue, LonelyQueue
 
 
 @pytest.fixture(autouse=True)

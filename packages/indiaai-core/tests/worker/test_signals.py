@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from indiaai_core import TaskState, Worker
-from worker.fakes import FakeQueue, until
+from worker_fakes import FakeQueue, until
 
 pytestmark = [
     pytest.mark.anyio,
@@ -139,7 +139,7 @@ def test_a_process_ends_as_it_is_told(signals: int, printed: str, tmp_path: Path
         textwrap.dedent(
             """
             import asyncio
-            from worker.fakes import FakeQueue
+            from worker_fakes import FakeQueue
             from indiaai_core import Worker
 
             worker = Worker()

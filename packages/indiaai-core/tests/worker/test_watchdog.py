@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from indiaai_core import TaskState, Worker
-from worker.fakes import FakeQueue, until
+from worker_fakes import FakeQueue, until
 
 pytestmark = pytest.mark.anyio
 

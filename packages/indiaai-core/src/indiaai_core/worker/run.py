@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -171,6 +172,9 @@ class Run:
             return Outcome(task, OutcomeKind.FAILED, error=self._registry.explain_unknown(task.name))
         if task.attempt > handler.limit(task):
             return judge_spent(task, handler)
+        if task.max_attempts is None and handler.max_attempts is not None:
+            # The limit goes along: a handler that asks for `is_last_attempt` is to hear the one that counts.
+            lease.task = task = replace(task, max_attempts=handler.max_attempts)
         enter_task(task)
         if not handler.is_async:
             return await self._handle(handler, lease)

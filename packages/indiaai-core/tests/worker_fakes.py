@@ -16,7 +16,7 @@ import anyio.lowlevel
 from indiaai_core import BackendUnavailable, NewTask, QueueService, Task, TaskNotFound, TaskState, TaskStatus
 from indiaai_core.queue import encode_json
 
-__all__ = ["BareQueue", "FakeQueue", "LonelyQueue", "make_task", "until"]
+__all__ = ["BareQueue", "FakeQueue", "LonelyQueue", "make_task", "states", "until"]
 
 
 def make_task(name: str = "process", data: dict[str, Any] | None = None, **changes: Any) -> Task:
@@ -235,3 +235,8 @@ class LonelyQueue(FakeQueue):
     """A queue that lives in this process."""
 
     capabilities: ClassVar[frozenset[str]] = FakeQueue.capabilities | {"in_process"}
+
+
+def states(queue: BareQueue) -> list[str]:
+    """Return the tasks' states, in the order they were enqueued."""
+    return [entry.state.value for entry in queue.entries.values()]
