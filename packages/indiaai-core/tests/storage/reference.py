@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 import unicodedata
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from indiaai_core.errors import InvalidRequest, ObjectExists, ObjectNotFound, Unsupported
+from indiaai_core.errors import BackendUnavailable, InvalidRequest, ObjectExists, ObjectNotFound, Unsupported
 from indiaai_core.storage import (
     DEFAULT_CHUNK_SIZE,
     FileData,
@@ -227,6 +228,27 @@ class MemoryStorageService(StorageService):
             return Answer(200, {"content-type": info.content_type}, content)
         first, last = (int(number) for number in headers["range"].removeprefix("bytes=").split("-"))
         return Answer(206, {"content-range": f"bytes {first}-{last}/{len(content)}"}, content[first : last + 1])
+
+
+class InterruptingStorageService(MemoryStorageService):
+    """Differs where the contract lets it: it knows nothing but the bytes, and a stream ends when its object is replaced."""
+
+    capabilities: ClassVar[frozenset[str]] = MemoryStorageService.capabilities - {"stat"}
+
+    async def stat(self, file_key: str) -> ObjectInfo:
+        """Refuse to tell."""
+        raise Unsupported(type(self).__name__, "stat")
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        """Give an object's content in chunks as long as it is the same object."""
+        known = self.store.objects.get(normalize_key(file_key))
+        async for chunk in super().stream(file_key, start=start, end=end, chunk_size=chunk_size):
+            yield chunk
+            await asyncio.sleep(0)
+            if self.store.objects.get(normalize_key(file_key)) is not known:
+                raise BackendUnavailable("The object was replaced while it was read.")
 
 
 class MinimalStorageService(StorageService):

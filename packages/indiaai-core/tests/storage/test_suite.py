@@ -16,7 +16,7 @@ from indiaai_core.testing import Fetch, StorageConformance, list_promises
 from indiaai_core.testing.storage import samples, urls
 from indiaai_core.testing.storage.conformance import outer_fixture
 from storage.broken import BROKEN
-from storage.reference import MemoryStorageService, MinimalStorageService, Store
+from storage.reference import InterruptingStorageService, MemoryStorageService, MinimalStorageService, Store
 
 # These try anything, so they may find what another promise is about; each has a fault of its own all the same.
 GENERAL = {"S12", "S22", "S65", "S75"}
@@ -49,6 +49,20 @@ class TestReference(StorageConformance):
 
     @pytest.fixture
     async def http(self, service: MemoryStorageService) -> Fetch:
+        """What answers its links."""
+        return service.answer
+
+
+class TestInterrupting(StorageConformance):
+    """A backend that uses the freedom that the contract leaves keeps every promise."""
+
+    @pytest.fixture
+    async def service(self) -> StorageService:
+        """The one under test."""
+        return InterruptingStorageService()
+
+    @pytest.fixture
+    async def http(self, service: InterruptingStorageService) -> Fetch:
         """What answers its links."""
         return service.answer
 
