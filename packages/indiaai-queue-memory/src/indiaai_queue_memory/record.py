@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Self
 
-from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, Task, TaskState, TaskStatus
+from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, NewTask, Task, TaskState, TaskStatus
 
 __all__ = ["Lease", "Record"]
 
@@ -17,8 +18,9 @@ class Record:
     """One task, from `enqueue` until it is forgotten. Data stays JSON, so that nobody's later change reaches it.
 
     Attributes:
-        sequence: Its place among equals; a requeued task gets a new one.
-        due: When its delay, its lease or its record ends, whichever it has now, on the store's clock.
+        sequence: Its place among equals, given when it is put in; a requeued task gets a new one.
+        due: When its delay, its lease or its record ends, whichever it has now, on the store's clock; until it is put in,
+            the delay.
         lease: The token of its lease; empty while it has none.
         holder: The service object that the lease was given through.
     """
@@ -30,7 +32,7 @@ class Record:
     max_attempts: int | None
     dedupe_key: str | None
     enqueued_at: datetime
-    sequence: int
+    sequence: int = 0
     due: float = 0.0
     state: TaskState = TaskState.PENDING
     attempts: int = 0
@@ -42,6 +44,20 @@ class Record:
     traceback: str | None = None
     lease: str = ""
     holder: object = None
+
+    @classmethod
+    def of(cls, task: NewTask, data: bytes) -> Self:
+        """Return the record of a task that is to be put in, with an id of its own."""
+        return cls(
+            id=uuid.uuid4().hex,
+            name=task.name,
+            data=data,
+            priority=task.priority,
+            max_attempts=task.max_attempts,
+            dedupe_key=task.dedupe_key,
+            enqueued_at=datetime.now(UTC),
+            due=task.delay,
+        )
 
     @property
     def is_spent(self) -> bool:

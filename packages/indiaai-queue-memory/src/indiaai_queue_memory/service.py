@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from indiaai_core import BackendUnavailable, Counts, NewTask, QueueService, Task, TaskState, TaskStatus
 from indiaai_core.queue import StatusUpdate, check_delay, check_limit
-from indiaai_queue_memory.record import Lease
+from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.settings import MemorySettings
 from indiaai_queue_memory.shared import SharedStore, StoreOfProcess
 from indiaai_queue_memory.waiters import Waiter
@@ -64,20 +64,26 @@ class InMemoryQueueService(QueueService):
     ) -> str:
         """Put a task into the queue."""
         data = {} if task_data is None else task_data
-        task = NewTask(task_name, data, delay, priority, max_attempts, dedupe_key)
-        encoded = task.encoded(self.settings.max_task_bytes)
+        record = self._record(NewTask(task_name, data, delay, priority, max_attempts, dedupe_key))
         async with self._open() as store:
-            return store.add([(task, encoded)])[0]
+            return store.add([record])[0]
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
-        """Put many tasks into the queue at once: all of them, or none."""
-        batch: list[tuple[NewTask, bytes]] = []
-        for number, task in enumerate(tasks, start=1):
-            batch.append((task, task.encoded(self.settings.max_task_bytes)))
-            if number % SLICE == 0:
+        """Put many tasks into the queue: all of them, or none if there is no room for all.
+
+        Others get their turn in between, so a call that is cancelled may leave the first part of a large batch queued.
+        """
+        records: list[Record] = []
+        for task in tasks:
+            records.append(self._record(task))
+            if len(records) % SLICE == 0:
                 await asyncio.sleep(0)
-        async with self._open() as store:
-            return store.add(batch)
+        shared = self._open()
+        async with shared as store:
+            if len(records) <= SLICE:
+                return store.add(records)
+            room = store.reserve(records)
+        return await self._put(shared, records, room=room)
 
     async def dequeue(self, timeout: float | None = None) -> Task | None:
         """Lease the task that is next."""
@@ -158,6 +164,21 @@ class InMemoryQueueService(QueueService):
         # Woken calls leave at their next turn, with their timers; those of other loops do so when those run.
         while any(waiter.loop is loop for waiter in self._wake_own(shared)):  # noqa: ASYNC110 - it waits a turn or two, not for an event
             await asyncio.sleep(0)
+
+    def _record(self, task: NewTask) -> Record:
+        return Record.of(task, task.encoded(self.settings.max_task_bytes))
+
+    async def _put(self, shared: SharedStore, records: Sequence[Record], *, room: int) -> list[str]:
+        ids: list[str] = []
+        try:
+            for start in range(0, len(records), SLICE):
+                async with shared as store:
+                    ids += store.add_reserved(records[start : start + SLICE])
+                await asyncio.sleep(0)
+        finally:
+            with shared:
+                shared.store.unreserve(room)
+        return ids
 
     def _open(self) -> SharedStore:
         if self._is_closed:

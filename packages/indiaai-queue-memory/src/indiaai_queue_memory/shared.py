@@ -24,7 +24,7 @@ class SharedStore:
     def __init__(self, settings: MemorySettings, *, clock: Callable[[], float]) -> None:
         """Start with an empty store."""
         self.waiters = Waiters()
-        self._store = Store(settings, clock=clock)
+        self.store = Store(settings, clock=clock)
         self._lock = threading.Lock()
 
     async def __aenter__(self) -> Store:
@@ -32,12 +32,12 @@ class SharedStore:
         while True:
             self._lock.acquire()
             try:
-                is_behind = self._store.advance()
+                is_behind = self.store.advance()
             except BaseException:
                 self._lock.release()
                 raise
             if not is_behind:
-                return self._store
+                return self.store
             self.__exit__()
             await asyncio.sleep(0)
 
@@ -53,7 +53,7 @@ class SharedStore:
         """Wake who may find something, and free the lock."""
         try:
             if len(self.waiters):
-                self.waiters.notify(len(self._store.ready), self._store.next_due())
+                self.waiters.notify(len(self.store.ready), self.store.next_due())
         finally:
             self._lock.release()
 

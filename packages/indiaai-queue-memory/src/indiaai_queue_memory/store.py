@@ -6,13 +6,12 @@ It waits for nothing, locks nothing and does no I/O. Every operation is O(log n)
 from __future__ import annotations
 
 import copy
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from indiaai_core import Counts, NewTask, QueueFull, Task, TaskNotFound, TaskState
+from indiaai_core import Counts, QueueFull, Task, TaskNotFound, TaskState
 from indiaai_core.queue import FINAL_STATES, StatusUpdate
 from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.schedule import Schedule
@@ -33,6 +32,7 @@ class Store:
         self._clock = clock
         self._sequence = 0
         self._leases = 0
+        self._reserved = 0
         self._records: dict[str, Record] = {}
         self._keys: dict[str, Record] = {}
         self.ready = Schedule()
@@ -58,16 +58,36 @@ class Store:
         now = self._clock()
         return all(self._advance_one(now) for _ in range(SLICE))
 
-    def add(self, tasks: Sequence[tuple[NewTask, bytes]]) -> list[str]:
-        """Put in all of the tasks, or none.
+    def add(self, records: Sequence[Record]) -> list[str]:
+        """Put in all of the records, or none.
+
+        Returns:
+            Their ids; where a dedupe key is taken, the id of the task that has it.
 
         Raises:
             QueueFull: There is no room for all of them.
         """
-        taken = {task.dedupe_key for task, _ in tasks if task.dedupe_key is not None}
-        unkeyed = sum(task.dedupe_key is None for task, _ in tasks)
-        self._require_room(unkeyed + len(taken - self._keys.keys()))
-        return [self._add(task, data) for task, data in tasks]
+        self._require_room(self._count_new(records))
+        return [self._add(record) for record in records]
+
+    def reserve(self, records: Sequence[Record]) -> int:
+        """Keep room for records that are put in part by part; give it back with `unreserve` when they are.
+
+        Raises:
+            QueueFull: There is no room for all of them.
+        """
+        count = self._count_new(records)
+        self._require_room(count)
+        self._reserved += count
+        return count
+
+    def add_reserved(self, records: Sequence[Record]) -> list[str]:
+        """Put in records for which room is kept."""
+        return [self._add(record) for record in records]
+
+    def unreserve(self, count: int) -> None:
+        """Give room back."""
+        self._reserved -= count
 
     def lease(self, limit: int, *, holder: object) -> list[Lease]:
         """Lease up to `limit` of the tasks that are ready."""
@@ -180,23 +200,18 @@ class Store:
         self._forget(oldest)
         return True
 
-    def _add(self, task: NewTask, data: bytes) -> str:
-        if task.dedupe_key is not None and task.dedupe_key in self._keys:
-            return self._keys[task.dedupe_key].id
-        record = Record(
-            id=uuid.uuid4().hex,
-            name=task.name,
-            data=data,
-            priority=task.priority,
-            max_attempts=task.max_attempts,
-            dedupe_key=task.dedupe_key,
-            enqueued_at=datetime.now(UTC),
-            sequence=self._next_sequence(),
-        )
-        self._records[record.id] = record
+    def _count_new(self, records: Sequence[Record]) -> int:
+        keys = {record.dedupe_key for record in records if record.dedupe_key is not None}
+        return sum(record.dedupe_key is None for record in records) + len(keys - self._keys.keys())
+
+    def _add(self, record: Record) -> str:
         if record.dedupe_key is not None:
-            self._keys[record.dedupe_key] = record
-        self._to_pending(record, task.delay)
+            holder = self._keys.setdefault(record.dedupe_key, record)
+            if holder is not record:
+                return holder.id
+        self._records[record.id] = record
+        record.sequence = self._next_sequence()
+        self._to_pending(record, record.due)
         return record.id
 
     def _lease(self, holder: object, now: datetime, expires_at: datetime, due: float) -> Lease:
@@ -237,9 +252,12 @@ class Store:
             self._forget(next(iter(ended.values())))
 
     def _take_out(self, record: Record) -> None:
-        for schedule in (self.ready, self._delayed, self._leased):
-            schedule.discard(record)
-        record.lease, record.holder = "", None
+        if record.state is TaskState.PROCESSING:
+            self._leased.discard(record)
+            record.lease, record.holder = "", None
+        elif record.state is TaskState.PENDING:
+            self.ready.discard(record)
+            self._delayed.discard(record)
 
     def _free_key(self, record: Record) -> None:
         if record.dedupe_key is not None and self._keys.get(record.dedupe_key) is record:
@@ -266,7 +284,7 @@ class Store:
         return record if record is not None and record.lease and record.holder is holder else None
 
     def _require_room(self, count: int) -> None:
-        held = len(self.ready) + len(self._delayed) + len(self._leased)
+        held = len(self.ready) + len(self._delayed) + len(self._leased) + self._reserved
         if held + count > self._settings.max_tasks:
             raise QueueFull(
                 f"The queue holds {held} of at most {self._settings.max_tasks} tasks and has no room for {count} more. "

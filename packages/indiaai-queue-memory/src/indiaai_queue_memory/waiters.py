@@ -40,17 +40,25 @@ class Waiter:
         finally:
             timer.cancel()
 
-    def wake(self) -> None:
-        """Wake it, from any thread.
+    def wake(self) -> bool:
+        """Wake it, from any thread; it may be awake already.
 
-        Raises:
-            RuntimeError: Its loop is closed.
+        Returns:
+            False if its event loop was closed while it waited, and will run nothing any more.
         """
+        if self.loop.is_closed():
+            return False
+        if not self.is_asleep:
+            return True
         self.is_asleep = False
         if asyncio._get_running_loop() is self.loop:
             self._rouse()
-        else:
+            return True
+        try:
             self.loop.call_soon_threadsafe(self._rouse)
+        except RuntimeError:  # closed since the question above
+            return False
+        return True
 
     def _rouse(self) -> None:
         if not self._roused.done():
@@ -95,20 +103,17 @@ class Waiters:
             ready: How many tasks are ready.
             next_due: When the next delay or lease ends, on the store's clock.
         """
-        for waiter in list(islice(self._waiting, ready)):
-            self._wake(waiter)
+        while lost := [waiter for waiter in islice(self._waiting, ready) if not waiter.wake()]:
+            self._drop(lost)
         while (first := next(iter(self._waiting), None)) is not None and first.is_asleep and first.alarm > next_due:
-            self._wake(first)
+            self._drop([] if first.wake() else [first])
 
     def wake_all(self, owner: object) -> list[Waiter]:
         """Wake every call of one service object, and return them."""
         own = [waiter for waiter in self._waiting if waiter.owner is owner]
-        for waiter in own:
-            self._wake(waiter)
+        self._drop([waiter for waiter in own if not waiter.wake()])
         return own
 
-    def _wake(self, waiter: Waiter) -> None:
-        try:
-            waiter.wake()
-        except RuntimeError:  # its loop was closed while it waited, and will run nothing any more
+    def _drop(self, lost: list[Waiter]) -> None:
+        for waiter in lost:
             self.leave(waiter)
