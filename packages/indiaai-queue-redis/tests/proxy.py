@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class LossyProxy:
     """Passes bytes to and fro; armed, it lets the next command with a word in it through and cuts before the reply."""
@@ -43,27 +45,39 @@ class LossyProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        losing = asyncio.Event()
         try:
             with suppress(OSError, asyncio.CancelledError):
-                await self._relay(reader, writer, from_server, to_server)
+                await self._relay((reader, to_server), (from_server, writer), losing)
         finally:
             for end in (writer, to_server):
                 end.close()
 
-    async def _relay(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        from_server: asyncio.StreamReader,
-        to_server: asyncio.StreamWriter,
-    ) -> None:
-        while command := await reader.read(65_536):
-            to_server.write(command)
-            await to_server.drain()
-            reply = await from_server.read(65_536)
-            if self._word is not None and self._word in command:
+    async def _relay(self, commands: Pipe, replies: Pipe, losing: asyncio.Event) -> None:
+        """Pass both ways until either ends."""
+        ways = [
+            asyncio.create_task(self._pass_commands(*commands, losing)),
+            asyncio.create_task(self._pass_replies(*replies, losing)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _pass_commands(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, losing: asyncio.Event) -> None:
+        while data := await source.read(65_536):
+            if self._word is not None and self._word in data:
                 self._word = None
+                losing.set()
+            target.write(data)
+            await target.drain()
+
+    async def _pass_replies(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, losing: asyncio.Event) -> None:
+        while data := await source.read(65_536):
+            if losing.is_set():
                 self.cuts += 1
                 return
-            writer.write(reply)
-            await writer.drain()
+            target.write(data)
+            await target.drain()

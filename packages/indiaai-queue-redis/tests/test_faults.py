@@ -7,6 +7,7 @@ import logging
 import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -217,9 +218,10 @@ async def answering() -> AsyncIterator[Callable[[str], Awaitable[int]]]:
 
     async def start(answer: str) -> int:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            while line := await reader.readline():
-                if line.startswith(b"*"):
-                    writer.write(f"-{answer}\r\n".encode())
+            with suppress(OSError):
+                while line := await reader.readline():
+                    if line.startswith(b"*"):
+                        writer.write(f"-{answer}\r\n".encode())
             writer.close()
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))

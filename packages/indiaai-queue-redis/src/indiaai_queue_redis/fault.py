@@ -19,8 +19,11 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     from redis import exceptions as redis
 
     said, where = str(error) or type(error).__name__, f"Redis at {settings.server}"
-    if "INDIAAIFULL" in said or isinstance(error, redis.OutOfMemoryError) or "OOM command" in said:
-        return _full(said, where, settings)
+    if "INDIAAIFULL" in said:
+        held = f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks"
+        return QueueFull(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS.")
+    if isinstance(error, redis.OutOfMemoryError) or "OOM command" in said:
+        return QueueFull(f"{where} is out of memory and takes no more tasks. Let workers catch up, or raise its maxmemory.")
     fault = _misfit(error, said, settings)
     if fault:
         return ConfigurationError(f"The queue {settings.queue_name!r} cannot be used. {fault}.", faults=[fault])
@@ -30,23 +33,16 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     return BackendUnavailable(f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it.")
 
 
-def _full(said: str, where: str, settings: RedisSettings) -> QueueFull:
-    if "INDIAAIFULL" not in said:
-        return QueueFull(f"{where} is out of memory and takes no more tasks. Let workers catch up, or raise its maxmemory.")
-    return QueueFull(
-        f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks. "
-        f"Try again when workers have caught up, or raise REDIS_MAX_TASKS."
-    )
-
-
 def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | None:
     """Return what is wrong with the settings, if that is it."""
     from redis import exceptions as redis
 
     if isinstance(error, redis.NoPermissionError) or _has(said, "NOPERM", "ACL failure", "permissions to access"):
         found = f"its user may not do at {settings.server} what the queue needs"
-        return Fault("REDIS_URL", found, f"a user with the right to the keys {settings.base}:* and to scripts")
-    if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(said, "NOAUTH", "WRONGPASS"):
+        return Fault("REDIS_URL", found, f"a user with the right to the keys {settings.base}* and to scripts")
+    if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(
+        said, "NOAUTH", "WRONGPASS", "unauthenticated"
+    ):
         return Fault("REDIS_URL", f"{settings.server} does not let its user in", "a user and a password that the server knows")
     if isinstance(error, redis.AskError | redis.ClusterCrossSlotError):
         return Fault(

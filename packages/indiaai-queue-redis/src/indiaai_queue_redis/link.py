@@ -65,14 +65,14 @@ class _Link:
             # Both go out together, and the server runs the second as soon as the first is through. So there is no moment
             # at which the wake-up is taken and only this process, which may be dying, knows that somebody has to look.
             async with self._waiting.pipeline(transaction=False) as pipeline:
-                pipeline.execute_command("BLPOP", f"{self._base}:wake", f"{max(block_seconds, 0.001):.3f}")
+                pipeline.execute_command("BLPOP", f"{self._base}wake", f"{max(block_seconds, 0.001):.3f}")
                 pipeline.execute_command("EVALSHA", digest, 1, self._base, *arguments)
                 return (await pipeline.execute())[1]
         except NoScriptError:
             return await self.client.execute_command("EVAL", text, 1, self._base, *arguments)
 
     async def drop_idle(self) -> None:
-        """Close the connections that nobody uses now: after a failover they may lead to a server that stepped down."""
+        """Close the connections that nobody uses now: they lead to a server that stepped down."""
         for pool in self._pools:
             await pool.disconnect(inuse_connections=False)
 
@@ -92,12 +92,11 @@ class LinkSet:
 
     def __init__(self, settings: RedisSettings) -> None:
         """Hold what links are made from."""
-        self._settings = settings
-        self.is_closed = False
+        self._settings, self.is_closed = settings, False
         self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
         self._left_behind: list[object] = []
         self._process = os.getpid()
-        self._silent_since: float | None = None
+        self._silent_since = self._answered_at = 0.0
         times = (round(seconds * 1000) for seconds in (settings.lease_seconds, settings.keep_finished_seconds))
         self._constants = [*times, settings.max_dead_letters, settings.max_tasks]
 
@@ -113,27 +112,25 @@ class LinkSet:
         return self._links.get(asyncio.get_running_loop()) or _Link(self._links, self._settings)
 
     async def run(self, name: str, *arguments: Any, block_seconds: float | None = None) -> Any:
-        """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
-
-        Raises:
-            BackendUnavailable: The server did not serve in time, or the service was closed.
-            ConfigurationError: The server does not let us in, or what it holds is not for us.
-            QueueError: It refused.
-        """
-        from redis.exceptions import RedisError
+        """Run a script, and again for `retry_seconds` while the server does not serve; raises what `translate` gives."""
+        from redis.exceptions import ReadOnlyError, RedisError
 
         end, attempt = time.monotonic() + (block_seconds or 0) + self._settings.retry_seconds, 0
         while True:
-            link = self.current
+            link, began = self.current, time.monotonic()
             try:
                 reply = await link.evaluate(name, [attempt, *self._constants, *arguments], block_seconds=block_seconds)
             except (RedisError, OSError) as error:
                 if not self.is_closed:
-                    await self._pause_or_raise(error, attempt, end)
-                    await link.drop_idle()
+                    await self._pause_or_raise(error, attempt, began=began, end=end)
+                    if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
+                        await link.drop_idle()
                 attempt, block_seconds = attempt + 1, None
             else:
-                self._note_answer()
+                self._answered_at = time.monotonic()
+                if self._silent_since:
+                    silence, self._silent_since = self._answered_at - self._silent_since, 0.0
+                    logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
                 return reply
 
     async def aclose(self) -> None:
@@ -146,22 +143,17 @@ class LinkSet:
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
 
-    async def _pause_or_raise(self, error: Exception, attempt: int, end: float) -> None:
+    async def _pause_or_raise(self, error: Exception, attempt: int, *, began: float, end: float) -> None:
         fault = translate(error, self._settings)
         if not isinstance(fault, BackendUnavailable):
             raise fault from error
-        if self._silent_since is None:
-            self._silent_since = time.monotonic()
+        if not self._silent_since and began > self._answered_at:  # else it is news of an outage that is over
+            self._silent_since = began
             logger.warning("%s Trying again.", fault)
         pause = min(0.05 * 2**attempt, 0.5) * random.uniform(0.5, 1)  # noqa: S311 - spreads the clients out, guards nothing
         if time.monotonic() + pause > end:
             raise fault from error
         await asyncio.sleep(pause)
-
-    def _note_answer(self) -> None:
-        if self._silent_since is not None:
-            silence, self._silent_since = time.monotonic() - self._silent_since, None
-            logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
 
 
 def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:

@@ -16,21 +16,13 @@ __all__ = ["decode_status", "decode_task", "encode_failure", "encode_task"]
 
 
 def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
-    """Return a task's record without its beginning, `[` and the time, which is the server's to give.
-
-    Raises:
-        InvalidTask: The data is not JSON, or longer than `max_bytes`.
-    """
+    """Return a task's record but for `[` and the time, which is the server's to give; raises `InvalidTask`."""
     head = _json([task.priority, task.max_attempts, task.name, task.dedupe_key])
     return head[1:] + b"\n" + task.encoded(max_bytes)
 
 
 def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
-    """Return error and traceback as JSON, from what `update_status` takes with `failed`.
-
-    Raises:
-        InvalidTask: The data is not JSON, or longer than `max_bytes`.
-    """
+    """Return error and traceback as JSON, from what `update_status` takes with `failed`; raises `InvalidTask`."""
     encode_json(data, what="the error", max_bytes=max_bytes)
     if isinstance(data, Mapping) and "error" in data:
         return _json_text(data["error"]), _json_text(data.get("traceback"))
@@ -38,11 +30,7 @@ def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
 
 
 def decode_task(delivery: Sequence[Any], *, expires: int) -> Task:
-    """Make a task of a delivery: id, attempt, record and lease; `expires` is in milliseconds of the server's clock.
-
-    Raises:
-        ValueError: The record is not of this format.
-    """
+    """Make a task of id, attempt, record and lease; raises `ValueError` or `TypeError` where the record is another's."""
     identifier, attempt, record, lease = delivery
     head, _, data = record.partition(b"\n")
     enqueued, priority, max_attempts, name, dedupe_key = json.loads(head)
@@ -85,5 +73,4 @@ def _json(value: Any) -> bytes:
 
 
 def _json_text(value: Any) -> bytes:
-    """Write a text, or the text that stands for another value; None stays None."""
     return _json(value if value is None or isinstance(value, str) else _json(value).decode())

@@ -153,9 +153,8 @@ class RedisQueueService(QueueService):
 
     async def purge(self) -> int:
         """Forget every task that is pending or a dead letter, 1,000 at a time."""
-        total = count = int(await self._links.run("purge", BATCH))
-        while count == BATCH:
-            count = int(await self._links.run("purge", BATCH))
+        total = 0
+        while count := int(await self._links.run("purge", BATCH)):
             total += count
         return total
 

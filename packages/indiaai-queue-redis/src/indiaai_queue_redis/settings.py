@@ -25,24 +25,14 @@ class RedisSettings(BackendSettings):
     )
     queue_name: Name = Field(default="default", description="the queue's name; queues of two names share nothing")
     prefix: Name = Field(default="indiaai", description="what all keys in Redis begin with; it keeps applications apart")
-    lease_seconds: float = Field(
-        default=30.0, ge=0.05, le=7 * 86_400, description="seconds for which a delivery is the only one, unless it is renewed"
-    )
-    keep_finished_seconds: float = Field(
-        default=86_400.0, ge=0, le=366 * 86_400, description="seconds for which completed and cancelled tasks are known"
-    )
+    lease_seconds: float = Field(default=30.0, ge=0.05, le=604_800, description="seconds for which a delivery is the only one")
+    keep_finished_seconds: float = Field(default=86_400.0, ge=0, le=4e7, description="seconds for which ended tasks are known")
     max_dead_letters: int = Field(default=10_000, ge=0, description="dead letters that are kept; the oldest go first")
     max_tasks: int = Field(default=0, ge=0, description="tasks that may wait or be worked at a time; 0 for no bound")
-    max_task_bytes: int = Field(
-        default=MAX_TASK_BYTES, ge=1, le=MAX_TASK_BYTES, description="bytes of a task's data, result or progress as JSON"
-    )
+    max_task_bytes: int = Field(default=MAX_TASK_BYTES, ge=1, le=MAX_TASK_BYTES, description="bytes of data or result as JSON")
     timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="seconds to wait for a connection or an answer")
-    retry_seconds: float = Field(
-        default=2.0, ge=0, le=300, description="seconds for which a call tries again while the server does not serve"
-    )
-    max_connections: int = Field(
-        default=50, ge=1, le=10_000, description="connections of an event loop, besides one for each dequeue that waits"
-    )
+    retry_seconds: float = Field(default=2.0, ge=0, le=300, description="seconds for which a call that fails is tried again")
+    max_connections: int = Field(default=50, ge=1, description="connections of a loop, besides one for each call that waits")
 
     @field_validator("url")
     @classmethod
@@ -70,4 +60,4 @@ class RedisSettings(BackendSettings):
     @property
     def base(self) -> str:
         """What every key of the queue begins with; its braces put them all into one hash slot of a cluster."""
-        return f"{{{self.prefix}:{self.queue_name}}}"
+        return f"{{{self.prefix}:{self.queue_name}}}:"

@@ -39,7 +39,7 @@ for n, i in ipairs(fresh) do
     records = {}
   end
 end
-if not format then call('SET', base .. ':format', '1') end
+if not format then call('SET', base .. 'format', '1') end
 for dedupe, id in pairs(taken) do call('HSET', DEDUPE, dedupe, id) end
 
 local ready = {}

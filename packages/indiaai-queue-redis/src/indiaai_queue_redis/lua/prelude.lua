@@ -1,5 +1,5 @@
--- The words that every script shares; put in front of each of them. KEYS[1] is the queue's base, such as
--- {indiaai:default}: the braces put all keys of a queue into one hash slot, so a script may make the others from it.
+-- The words that every script shares; put in front of each of them. KEYS[1] is what all keys of the
+-- queue begin with, such as {indiaai:default}: with its colon. The braces put all keys of a queue into one hash slot, so a script may make the others from it.
 --
 -- Invariants that hold between any two scripts, for each task of the queue:
 --   I1  A task is in exactly one of: a pending list, `delayed`, `leases`, or none of them (it has come to an end).
@@ -20,29 +20,29 @@ if redis.replicate_commands then redis.replicate_commands() end
 
 local call = redis.call
 local base = KEYS[1]
-local PENDING = base .. ':pending:'
-local PRIORITIES = base .. ':priorities'
-local DELAYED = base .. ':delayed'
-local LEASES = base .. ':leases'
-local DEAD = base .. ':dead'
-local DEDUPE = base .. ':dedupe'
-local WAKE = base .. ':wake'
+local PENDING = base .. 'pending:'
+local PRIORITIES = base .. 'priorities'
+local DELAYED = base .. 'delayed'
+local LEASES = base .. 'leases'
+local DEAD = base .. 'dead'
+local DEDUPE = base .. 'dedupe'
+local WAKE = base .. 'wake'
 
 -- Another layout is left alone: a newer version of this package may be at work during an upgrade.
-local format = call('GET', base .. ':format')
+local format = call('GET', base .. 'format')
 if format and format ~= '1' then return redis.error_reply('INDIAAIFORMAT ' .. format) end
 
 -- The server's clock: workers' clocks differ, and a lease that is judged by two clocks is held by two workers.
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local function task_key(id) return base .. ':task:' .. id end
-local function state_key(id) return base .. ':state:' .. id end
+local function task_key(id) return base .. 'task:' .. id end
+local function state_key(id) return base .. 'state:' .. id end
 
 -- A server that is out of memory refuses commands that may take more, unless the script has written before. Scripts
 -- that drain the queue begin with this write, which changes nothing; so a full server can be worked empty. Those that
 -- fill it do not, and are refused before their first write.
-local function allow_when_full() call('DEL', base .. ':none') end
+local function allow_when_full() call('DEL', base .. 'none') end
 
 -- The first line of the record: [enqueued_at, priority, max_attempts, name, dedupe_key]; at most 2 KiB long.
 local function head_of(id)
