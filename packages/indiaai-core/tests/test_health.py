@@ -50,6 +50,15 @@ async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert "slow did not answer within 0.05 s" in str(found["slow"].error)
 
 
+async def test_a_check_may_be_given_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first check of all, which imports client libraries, may take longer than the later ones."""
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.05)
+
+    found = await check_all({"cold": Checked(0.2)}, timeout_seconds=10)
+
+    assert found["cold"].is_healthy
+
+
 async def test_whatever_a_check_raises_is_kept() -> None:
     """Our errors are kept as they are; a stranger's exception becomes one of ours with its cause."""
     boom = ValueError("boom")

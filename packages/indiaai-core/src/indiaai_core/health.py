@@ -9,10 +9,13 @@ from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
 
-__all__ = ["CHECK_TIMEOUT_SECONDS", "Health", "check_all", "require_healthy"]
+__all__ = ["CHECK_TIMEOUT_SECONDS", "START_TIMEOUT_SECONDS", "Health", "check_all", "require_healthy"]
 
 CHECK_TIMEOUT_SECONDS = 2.0
 """How long one service's check may take before it counts as failed."""
+
+START_TIMEOUT_SECONDS = 15.0
+"""The same for the first check of all: it imports the client libraries, which on a small and busy machine takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,19 @@ class Health:
     error: IndiaAIError | None = None
 
 
-async def check_all(services: Mapping[str, Any]) -> dict[str, Health]:
-    """Check services side by side, each for `CHECK_TIMEOUT_SECONDS` at most.
+async def check_all(services: Mapping[str, Any], *, timeout_seconds: float | None = None) -> dict[str, Health]:
+    """Check services side by side, each for as long at most.
 
     Args:
         services: The services under the names to report them by.
+        timeout_seconds: How long; `CHECK_TIMEOUT_SECONDS` where None.
     """
     import anyio
 
     found: dict[str, Health] = {}
 
     async def check(name: str, service: Any) -> None:
-        found[name] = await _check(name, service)
+        found[name] = await _check(name, service, timeout_seconds or CHECK_TIMEOUT_SECONDS)
 
     async with anyio.create_task_group() as group:
         for name, service in services.items():
@@ -49,16 +53,16 @@ async def check_all(services: Mapping[str, Any]) -> dict[str, Health]:
     return {name: found[name] for name in services}
 
 
-async def _check(name: str, service: Any) -> Health:
+async def _check(name: str, service: Any, timeout_seconds: float) -> Health:
     import anyio
 
     started = time.perf_counter()
     error: IndiaAIError | None = None
     try:
-        with anyio.fail_after(CHECK_TIMEOUT_SECONDS):
+        with anyio.fail_after(timeout_seconds):
             await service.check()
     except TimeoutError:
-        error = BackendUnavailable(f"{name} did not answer within {CHECK_TIMEOUT_SECONDS:g} s.")
+        error = BackendUnavailable(f"{name} did not answer within {timeout_seconds:g} s.")
     except IndiaAIError as raised:
         error = raised
     except Exception as raised:  # noqa: BLE001 - a stranger's backend may raise anything, and the others are to be checked

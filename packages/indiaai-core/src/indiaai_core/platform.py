@@ -167,9 +167,9 @@ class Platform:
             self._make(selection.slot, selection)
         _entered.append(self)
         try:
-            from indiaai_core.health import require_healthy
+            from indiaai_core.health import START_TIMEOUT_SECONDS, require_healthy
 
-            require_healthy(await self.check())
+            require_healthy(await self._check(START_TIMEOUT_SECONDS))
         except BaseException:
             await self.aclose()
             raise
@@ -181,9 +181,7 @@ class Platform:
         Returns:
             The health of each, under its layer's name or `layer:instance`.
         """
-        from indiaai_core.health import check_all
-
-        return await check_all({str(slot): service for slot, service in self.services.items()})
+        return await self._check()
 
     async def aclose(self) -> None:
         """Close the services that this platform made, the latest first. Calling it again does nothing.
@@ -215,6 +213,12 @@ class Platform:
     ) -> None:
         """Close the platform."""
         await self.aclose()
+
+    async def _check(self, timeout_seconds: float | None = None) -> dict[str, Health]:
+        from indiaai_core.health import check_all
+
+        services = {str(slot): service for slot, service in self.services.items()}
+        return await check_all(services, timeout_seconds=timeout_seconds)
 
     def _make_first(self, slot: Slot) -> Any:
         with self._lock:
