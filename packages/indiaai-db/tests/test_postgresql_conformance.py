@@ -16,5 +16,6 @@ class TestPostgresql(DatabaseConformance):
 
     @pytest.fixture
     async def service(self, postgresql_url: str) -> AsyncIterator[PostgresqlDatabaseService]:
+        """An open service on an empty database."""
         async with PostgresqlDatabaseService(PostgresqlSettings(url=SecretStr(postgresql_url))) as service:
             yield service

@@ -16,5 +16,6 @@ class TestSqlite(DatabaseConformance):
 
     @pytest.fixture
     async def service(self, sqlite_path: Path) -> AsyncIterator[SqliteDatabaseService]:
+        """An open service on an empty database."""
         async with SqliteDatabaseService(SqliteSettings(db_path=sqlite_path)) as service:
             yield service

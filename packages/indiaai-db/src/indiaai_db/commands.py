@@ -1,72 +1,71 @@
-"""The commands `indiaai db …`: Alembic's own, on the platform's database; loaded through the group `indiaai.hooks`.
-
-Alembic and typer are imported when a command runs: every platform loads this module.
-"""
+"""The commands `indiaai db …`: Alembic's own, on the database that the platform's settings select; imported by the hook."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from indiaai_core.hooks import hookimpl
+import typer
 
-__all__ = ["add_commands"]
+from indiaai_core.errors import IndiaAIError
+
+__all__ = ["build_commands"]
+
+Config = Annotated[Path, typer.Option("--config", help="The application's alembic.ini, or its folder of migrations.")]
+Revision = Annotated[str, typer.Argument(help="A revision; `head` means all heads, `-1` the one before.")]
+
+ALEMBIC_INI = Path("alembic.ini")
 
 
-@hookimpl
-def add_commands(app: Any) -> None:
-    """Add `indiaai db` with its commands to the command line."""
-    from typer import Option, Typer
+def build_commands() -> typer.Typer:
+    """Return the group of commands."""
+    commands = typer.Typer(help="Migrate the database that DATABASE_TYPE selects.", no_args_is_help=True)
+    for command in (_init, _upgrade, _downgrade, _current, _check, _revision):
+        # Alembic's numbers of steps back begin with a dash.
+        commands.command(command.__name__[1:], context_settings={"ignore_unknown_options": command is _downgrade})(command)
+    return commands
 
-    config_option = Option("--config", help="The application's alembic.ini, or its folder of migrations.")
-    db = Typer(help="Migrate the database that DATABASE_TYPE selects.", no_args_is_help=True)
 
-    @db.command()
-    def init(folder: Path = Path("migrations")) -> None:
-        """Make an alembic.ini and a folder of migrations here."""
-        _run("init", Path("alembic.ini"), folder)
+def _init(folder: Annotated[Path, typer.Argument(help="The folder of migrations to make.")] = Path("migrations")) -> None:
+    """Make an alembic.ini and a folder of migrations here; what is there already stays as it is."""
+    _run("init", ALEMBIC_INI, folder)
 
-    @db.command()
-    def upgrade(revision: str = "head", *, config: Annotated[Path, config_option] = Path("alembic.ini")) -> None:
-        """Bring the schema to a revision; one process does it, others that ask meanwhile wait."""
-        _run("upgrade", config, revision)
 
-    @db.command()
-    def downgrade(revision: str, *, config: Annotated[Path, config_option] = Path("alembic.ini")) -> None:
-        """Take the schema back to a revision."""
-        _run("downgrade", config, revision)
+def _upgrade(revision: Revision = "head", config: Config = ALEMBIC_INI) -> None:
+    """Bring the schema to a revision; one process does it, others that ask meanwhile wait."""
+    _run("upgrade", config, revision)
 
-    @db.command()
-    def current(*, config: Annotated[Path, config_option] = Path("alembic.ini")) -> None:
-        """Show the revision that the schema is at."""
-        _run("current", config)
 
-    @db.command()
-    def check(*, config: Annotated[Path, config_option] = Path("alembic.ini")) -> None:
-        """Exit with 1 if the models differ from the schema that the migrations make."""
-        _run("check", config)
+def _downgrade(revision: Revision, config: Config = ALEMBIC_INI) -> None:
+    """Take the schema back to a revision."""
+    _run("downgrade", config, revision)
 
-    @db.command()
-    def revision(
-        message: Annotated[str, Option("--message", "-m", help="What the migration does.")],
-        *,
-        autogenerate: Annotated[bool, Option(help="Compare the models with the database.")] = True,
-        config: Annotated[Path, config_option] = Path("alembic.ini"),
-    ) -> None:
-        """Write a new migration, from what the models have and the database has not."""
-        _run("revision", config, message, autogenerate)
 
-    app.add_typer(db, name="db")
+def _current(config: Config = ALEMBIC_INI) -> None:
+    """Show the revision that the schema is at."""
+    _run("current", config)
+
+
+def _check(config: Config = ALEMBIC_INI) -> None:
+    """Exit with 1 if the models ask for a schema that the migrations do not make."""
+    _run("check", config)
+
+
+def _revision(
+    message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
+    *,
+    autogenerate: Annotated[bool, typer.Option(help="Compare the models with the database.")] = True,
+    config: Config = ALEMBIC_INI,
+) -> None:
+    """Write a new migration, with what the models have and the database has not."""
+    _run("revision", config, message, autogenerate)
 
 
 def _run(name: str, config: Path, *arguments: Any) -> None:
-    from typer import Exit, echo
-
-    from indiaai_core.errors import IndiaAIError
     from indiaai_db.migrations import run_command
 
     try:
         run_command(name, config, *arguments)
     except IndiaAIError as error:
-        echo(str(error), err=True)
-        raise Exit(1) from error
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

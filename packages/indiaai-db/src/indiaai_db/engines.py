@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 __all__ = ["Engines", "LoopEngines"]
 
@@ -36,6 +37,10 @@ class Engines:
     serializable: AsyncEngine
     fresh_reader: AsyncEngine | None = None
 
+    def is_in_use(self) -> bool:
+        """Return whether a connection that may write is lent to somebody."""
+        return isinstance(pool := self.writer.sync_engine.pool, QueuePool) and pool.checkedout() > 0
+
     async def dispose(self) -> None:
         """Close every pool."""
         pools = {id(engine.sync_engine.pool): engine for engine in (self.writer, self.reader)}  # the others share the writer's
@@ -54,6 +59,8 @@ class LoopEngines:
         self._create = create
         self._process = os.getpid()
         self._held: dict[asyncio.AbstractEventLoop, tuple[Engines, Lifetime]] = {}
+        self.was_forked_in_use = False
+        """Whether a transaction was open in the parent when this process was forked from it."""
 
     def current(self) -> Engines:
         """Return the running loop's engines.
@@ -114,6 +121,7 @@ class LoopEngines:
         # The child has copies of the parent's connections: closing one would say goodbye in the parent's name, and a
         # finalizer would warn of it. So they are kept, untouched, for as long as the process lives.
         _inherited.append(self._held)
+        self.was_forked_in_use = any(engines.is_in_use() for engines, _ in self._held.values())
         self._held = {}
         self._process = os.getpid()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from collections.abc import Coroutine, Sequence
@@ -92,7 +91,7 @@ class Opener:
         try:
             with anyio.fail_after(timeout):  # over all hosts and addresses; asyncpg's own counts for each
                 return await asyncpg.connect(url.dsn, timeout=timeout, connection_class=PostgresqlConnection, **self.options)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, asyncio.InvalidStateError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
             raise _explain_opening(error, url) from error
 
 

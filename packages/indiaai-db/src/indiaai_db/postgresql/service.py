@@ -103,7 +103,9 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         }
 
     def _opener(self, *, replicas: list[PostgresqlUrl] | None = None) -> Opener:
-        server_settings = {"application_name": self._settings.application_name}
+        server_settings = {}
+        if not any("application_name=" in url.dsn for url in [*(replicas or []), self._url]):
+            server_settings["application_name"] = self._settings.application_name
         if self._settings.statement_timeout_seconds is not None:
             server_settings["statement_timeout"] = str(round(self._settings.statement_timeout_seconds * 1000))
         options: dict[str, Any] = {"server_settings": server_settings}

