@@ -122,24 +122,25 @@ def moto_bucket(moto_address: str) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Host and port of `rclone serve s3` and the folder it serves: signatures checked, conditions ignored."""
+def rclone_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of `rclone serve s3`: signatures checked, conditions ignored."""
     program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or "rclone"
     folder = tmp_path_factory.mktemp("rclone")
     key = make_settings("http://localhost").access_key_id
     options = ("--auth-key", f"{key},{SECRET}", "--addr", "127.0.0.1:{port}", "--config", str(folder / "none"))
     (folder / "store").mkdir()
     with _serving(program, "serve", "s3", *options, str(folder / "store")) as address:
-        yield address, folder / "store"
+        yield address
 
 
 @pytest.fixture
-def rclone_bucket(rclone: tuple[str, Path]) -> tuple[str, str]:
+def rclone_bucket(rclone_address: str) -> tuple[str, str]:
     """The endpoint of rclone's server, and an empty bucket in it."""
-    address, folder = rclone
-    bucket = f"bucket-{uuid4().hex}"
-    (folder / bucket).mkdir()
-    return f"http://{address}", bucket
+    endpoint, bucket = f"http://{rclone_address}", f"bucket-{uuid4().hex}"
+    client = R2StorageService(make_settings(endpoint)).client
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    return endpoint, bucket
 
 
 @contextmanager

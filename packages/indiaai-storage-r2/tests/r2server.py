@@ -146,6 +146,9 @@ class R2Server:
                 return refusal(404, "NoSuchUpload")
             upload.parts[int(request.query["partNumber"])] = request.body
             return Answer(200, {"ETag": f'"{_md5(request.body)}"'})
+        if "x-amz-copy-source" in request.headers:
+            source = self.objects.get("/" + unquote(request.headers["x-amz-copy-source"]))
+            return self._store(request, source) if source else refusal(404, "NoSuchKey")
         return self._store(request, StoredObject(request.body, request.headers, _md5(request.body)))
 
     def _post(self, request: Request) -> Answer:

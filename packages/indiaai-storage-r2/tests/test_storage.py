@@ -1,4 +1,4 @@
-"""The conformance suite, against servers that speak S3."""
+"""The conformance suite, against a server that speaks S3."""
 
 from __future__ import annotations
 

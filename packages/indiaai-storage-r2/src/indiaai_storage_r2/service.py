@@ -10,7 +10,15 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from indiaai_core import ConfigurationError, InvalidKey, InvalidRequest, ObjectInfo, ObjectNotFound, StorageService
+from indiaai_core import (
+    ConfigurationError,
+    InvalidKey,
+    InvalidRequest,
+    ObjectInfo,
+    ObjectNotFound,
+    StorageError,
+    StorageService,
+)
 from indiaai_core.environment import Environment
 from indiaai_core.settings import load_settings
 from indiaai_core.storage import (
@@ -211,7 +219,7 @@ class R2StorageService(StorageService):
             # S3 answers 403 for any object that is not there to whoever may not list; the bucket itself decides.
             try:
                 await self._ask(lambda client: client.head_bucket(Bucket=self._bucket))
-            except (ConfigurationError, ObjectNotFound):
+            except (ConfigurationError, StorageError):
                 raise refusal from refusal.__cause__
 
     async def aclose(self) -> None:

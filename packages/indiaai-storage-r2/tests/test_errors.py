@@ -1,0 +1,129 @@
+"""What the store's refusals become."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+
+import pytest
+
+from conftest import SECRET, ServiceMaker, make_settings
+from indiaai_core import BackendUnavailable, ConfigurationError, IndiaAIError, InvalidRequest, ObjectNotFound, StorageError
+from indiaai_storage_r2 import R2StorageService, RequestRefused
+from r2server import Answer, Fault, R2Server, StoredObject, refusal
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = [
+    (refusal(404, "NoSuchBucket"), "R2_BUCKET_NAME"),
+    (refusal(401, "Unauthorized"), "R2_ACCESS_KEY_ID"),
+    (refusal(403, "InvalidAccessKeyId", None), "R2_ACCESS_KEY_ID"),
+    (refusal(400, "InvalidArgument", "Credential access key has length 20, should be 32"), "R2_ACCESS_KEY_ID"),
+    (refusal(403, "SignatureDoesNotMatch"), "R2_SECRET_ACCESS_KEY"),
+    (refusal(403, "AccessDenied"), "R2_ACCESS_KEY_ID"),
+    (refusal(400, "ExpiredToken"), "R2_SESSION_TOKEN"),
+    (refusal(403, "RequestTimeTooSkewed"), "the clock of this machine"),
+    (Answer(403, {}, b"<html>Forbidden</html>"), "R2_ACCESS_KEY_ID"),
+]
+
+
+@pytest.mark.parametrize(("answer", "variable"), SETTINGS, ids=[f"{answer.body[:45]!r}" for answer, _ in SETTINGS])
+async def test_a_refusal_names_the_variable(server: R2Server, service: R2StorageService, answer: Answer, variable: str) -> None:
+    """A refusal that no retry can mend is a configuration error with the variable at fault, from a call and from `check`."""
+    server.faults = [Fault("GET", answer=answer), Fault("GET", answer=answer), Fault("HEAD", answer=answer)]
+
+    with pytest.raises(ConfigurationError) as of_a_call:
+        await service.download("key")
+    with pytest.raises(ConfigurationError) as of_check:
+        await service.check()
+
+    assert [fault.variable for fault in of_a_call.value.faults] == [variable]
+    assert [fault.variable for fault in of_check.value.faults] == [variable]
+    assert of_a_call.value.__cause__ is not None
+
+
+async def test_an_object_that_is_not_there_is_named(service: R2StorageService) -> None:
+    """Each call for an object that is not there says which, in its normal form."""
+    for call in (service.download("e\u0301"), service.stat("e\u0301"), service.copy("e\u0301", "target")):
+        with pytest.raises(ObjectNotFound) as raised:
+            await call
+        assert raised.value.key == "\u00e9"
+
+    assert not await service.delete("missing")
+    assert not await service.exists("missing")
+
+
+async def test_any_other_refusal_keeps_its_code(server: R2Server, service: R2StorageService) -> None:
+    """What has no error of its own is a StorageError with the store's code, the status and the request's name."""
+    server.faults = [Fault("DELETE", answer=refusal(403, "ObjectLockedByBucketPolicy", "It is locked"))]
+    await service.upload("key", b"content")
+
+    with pytest.raises(RequestRefused, match=r"DeleteObject for 'key'.*It is locked") as raised:
+        await service.delete("key")
+
+    assert isinstance(raised.value, StorageError)
+    assert (raised.value.code, raised.value.status) == ("ObjectLockedByBucketPolicy", 403)
+    assert pickle.loads(pickle.dumps(raised.value)).code == "ObjectLockedByBucketPolicy"  # noqa: S301 - made here
+
+
+async def test_what_is_too_large_is_an_invalid_request(server: R2Server, service: R2StorageService) -> None:
+    """Limits of the store's own are the caller's to keep."""
+    server.faults = [Fault("PUT", answer=refusal(400, "MetadataTooLarge"))]
+
+    with pytest.raises(InvalidRequest, match="larger"):
+        await service.upload("key", b"content")
+
+
+async def test_check_needs_no_right_to_list(server: R2Server, service: R2StorageService) -> None:
+    """One GET of an object that is not there is enough; where that is forbidden, being shown the bucket is."""
+    await service.check()
+    asked_first = server.methods()
+    server.objects["/bucket"] = StoredObject(b"", {})  # what HEAD of the bucket finds
+    server.faults = [Fault("GET", answer=refusal(403, "AccessDenied"))]
+
+    await service.check()
+
+    assert asked_first == ["GET"]
+    assert server.methods() == ["GET", "GET", "HEAD"]
+
+
+async def test_check_says_soon_that_the_store_is_down(server: R2Server, service: R2StorageService) -> None:
+    """A store that fails is reported within the time a health check has, after trying again."""
+    server.faults = [Fault("GET", answer=refusal(503, "ServiceUnavailable")) for _ in range(100)]
+
+    with pytest.raises(BackendUnavailable):
+        await service.check()
+
+    assert len(server.requests) > 1
+
+
+async def test_check_takes_an_unknown_refusal_for_the_settings(server: R2Server, service: R2StorageService) -> None:
+    """Whatever else a store refuses at the first question, it is not what the settings say it is."""
+    server.faults = [Fault("GET", answer=refusal(501, "NotImplemented"))]
+
+    with pytest.raises(ConfigurationError, match="NotImplemented"):
+        await service.check()
+
+
+async def test_a_certificate_that_is_not_trusted_is_said(
+    tls_server: R2Server, monkeypatch: pytest.MonkeyPatch, make_service: ServiceMaker
+) -> None:
+    """A store behind another certificate is a configuration error at once, and not tried again for long."""
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+
+    with pytest.raises(ConfigurationError, match="AWS_CA_BUNDLE"):
+        await make_service(tls_server.endpoint).download("key")
+
+
+async def test_no_error_shows_the_secret(server: R2Server, make_service: ServiceMaker) -> None:
+    """Neither a message nor a traceback nor the repr of anything shows the secret key."""
+    service = make_service(server.endpoint, retry_seconds=0, session_token=f"{SECRET}-token")
+    shown = [repr(service.settings), repr(service), repr(service.client), str(make_settings(server.endpoint))]
+
+    for answer, _ in SETTINGS:
+        server.faults = [Fault("GET", answer=answer)]
+        with pytest.raises(IndiaAIError) as raised:
+            await service.download("key")
+        shown += traceback.format_exception(raised.value)
+
+    assert SECRET not in "".join(shown)
