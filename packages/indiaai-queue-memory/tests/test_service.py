@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -133,6 +134,22 @@ async def test_large_batch_keeps_its_room_while_others_enqueue() -> None:
 
     assert [task.id for task in tasks] == ids
     assert await service.enqueue_many([NewTask("process")] * 10)
+
+
+async def test_cancelled_batch_gives_its_room_back() -> None:
+    """A large batch whose call is cancelled holds no more room than the tasks it left."""
+    service = InMemoryQueueService(MemorySettings(max_tasks=2000))
+    call = asyncio.create_task(service.enqueue_many([NewTask("process")] * 2000))
+    async with asyncio.timeout(10):
+        while (await service.counts()).pending == 0:  # noqa: ASYNC110 - a turn of the loop is what is waited for
+            await asyncio.sleep(0)
+
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+    left = (await service.counts()).pending
+    assert 0 < left < 2000
+    await service.enqueue_many([NewTask("process")] * (2000 - left))
 
 
 async def test_taken_key_needs_no_room(service: InMemoryQueueService) -> None:

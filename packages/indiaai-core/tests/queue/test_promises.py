@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import pytest
@@ -73,6 +74,16 @@ def test_suite_needs_only_capabilities_that_the_interface_lists() -> None:
 
     assert needed == PlainQueue.capabilities
     assert all(f"`{name}`" in (QueueService.__doc__ or "") for name in needed)
+
+
+def test_interface_cites_every_promise() -> None:
+    """Whoever reads a method finds the numbers of its promises there."""
+    methods = [method.__doc__ or "" for method in vars(QueueService).values() if callable(method)]
+    text = " ".join([QueueService.__doc__ or "", *methods])
+
+    ranges = [(int(first), int(last or first)) for first, last in re.findall(r"Q(\d\d)(?: to Q(\d\d))?", text)]
+
+    assert {number for first, last in ranges for number in range(first, last + 1)} == set(range(100))
 
 
 @pytest.mark.parametrize("member", [None, lambda self, service: None], ids=["deleted", "overridden"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, NewTask, Task, TaskState, TaskStatus
+from indiaai_core.queue import NewTask, Task, TaskState, TaskStatus
 
 __all__ = ["Lease", "Record"]
 
@@ -48,37 +48,14 @@ class Record:
     @classmethod
     def of(cls, task: NewTask, data: bytes) -> Self:
         """Return the record of a task that is to be put in, with an id of its own."""
-        return cls(
-            id=uuid.uuid4().hex,
-            name=task.name,
-            data=data,
-            priority=task.priority,
-            max_attempts=task.max_attempts,
-            dedupe_key=task.dedupe_key,
-            enqueued_at=datetime.now(UTC),
-            due=task.delay,
-        )
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether all attempts were made. What a handler would allow is not known here."""
-        return self.attempts >= (self.max_attempts or DEFAULT_MAX_ATTEMPTS)
+        task_id, now = uuid.uuid4().hex, datetime.now(UTC)
+        return cls(task_id, task.name, data, task.priority, task.max_attempts, task.dedupe_key, now, due=task.delay)
 
     def as_status(self) -> TaskStatus:
         """Return what a caller may know; call it on a copy, outside of the lock: reading JSON takes its time."""
-        return TaskStatus(
-            id=self.id,
-            name=self.name,
-            state=self.state,
-            attempts=self.attempts,
-            enqueued_at=self.enqueued_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            progress=_read(self.progress),
-            result=_read(self.result),
-            error=self.error,
-            traceback=self.traceback,
-        )
+        times = (self.enqueued_at, self.started_at, self.finished_at)
+        outcome = (_read(self.progress), _read(self.result), self.error, self.traceback)
+        return TaskStatus(self.id, self.name, self.state, self.attempts, *times, *outcome)
 
 
 class Lease(NamedTuple):

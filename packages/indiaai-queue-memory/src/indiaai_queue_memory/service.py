@@ -204,7 +204,7 @@ class InMemoryQueueService(QueueService):
                     if leases or self._is_closed or seconds <= 0:
                         return leases
                     if shared.waiters.lie_down(waiter, next_due=store.next_due()):
-                        seconds = min(seconds, store.seconds_until_due())
+                        seconds = min(seconds, store.next_due() - self._clock())
                 await waiter.sleep(seconds)
         finally:
             # Nothing is awaited between a lease and the return, so a cancelled call has leased nothing. If it was woken and

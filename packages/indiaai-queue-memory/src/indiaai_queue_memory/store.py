@@ -9,10 +9,10 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 
 from indiaai_core import Counts, QueueFull, Task, TaskNotFound, TaskState
-from indiaai_core.queue import FINAL_STATES, StatusUpdate
+from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, FINAL_STATES, StatusUpdate
 from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.schedule import Schedule
 from indiaai_queue_memory.settings import MemorySettings
@@ -30,8 +30,8 @@ class Store:
         """Start empty."""
         self._settings = settings
         self._clock = clock
-        self._sequence = 0
-        self._leases = 0
+        self._sequences = count(1)
+        self._tokens = count(1)
         self._reserved = 0
         self._records: dict[str, Record] = {}
         self._keys: dict[str, Record] = {}
@@ -40,10 +40,6 @@ class Store:
         self._leased = Schedule()
         self._dead: OrderedDict[str, Record] = OrderedDict()
         self._finished: OrderedDict[str, Record] = OrderedDict()
-
-    def seconds_until_due(self) -> float:
-        """Return the seconds until a delay or a lease ends; infinity if there is none."""
-        return self.next_due() - self._clock()
 
     def next_due(self) -> float:
         """Return when the next delay or lease ends, on the clock; infinity if there is none."""
@@ -76,10 +72,10 @@ class Store:
         Raises:
             QueueFull: There is no room for all of them.
         """
-        count = self._count_new(records)
-        self._require_room(count)
-        self._reserved += count
-        return count
+        room = self._count_new(records)
+        self._require_room(room)
+        self._reserved += room
+        return room
 
     def add_reserved(self, records: Sequence[Record]) -> list[str]:
         """Put in records for which room is kept."""
@@ -91,13 +87,10 @@ class Store:
 
     def lease(self, limit: int, *, holder: object) -> list[Lease]:
         """Lease up to `limit` of the tasks that are ready."""
-        count = min(limit, len(self.ready))
-        if not count:
-            return []
         now = datetime.now(UTC)
         expires_at = now + timedelta(seconds=self._settings.lease_seconds)
         due = self._clock() + self._settings.lease_seconds
-        return [self._lease(holder, now, expires_at, due) for _ in range(count)]
+        return [self._lease(holder, now, expires_at, due) for _ in range(min(limit, len(self.ready)))]
 
     def update(self, task: str | Task, update: StatusUpdate, *, holder: object) -> bool:
         """Settle or renew a task under its lease."""
@@ -154,7 +147,7 @@ class Store:
         self._require_room(1)
         self._dead.pop(task_id, None)
         self._finished.pop(task_id, None)
-        record.attempts, record.sequence = 0, self._next_sequence()
+        record.attempts, record.sequence = 0, next(self._sequences)
         record.started_at = record.finished_at = record.progress = record.error = record.traceback = None
         if record.dedupe_key is not None:
             self._keys.setdefault(record.dedupe_key, record)
@@ -210,16 +203,15 @@ class Store:
             if holder is not record:
                 return holder.id
         self._records[record.id] = record
-        record.sequence = self._next_sequence()
+        record.sequence = next(self._sequences)
         self._to_pending(record, record.due)
         return record.id
 
     def _lease(self, holder: object, now: datetime, expires_at: datetime, due: float) -> Lease:
         record = self.ready.pop()
-        self._leases += 1
         record.state, record.started_at, record.due = TaskState.PROCESSING, now, due
         record.attempts += 1
-        record.lease, record.holder = f"{self._leases}", holder
+        record.lease, record.holder = str(next(self._tokens)), holder
         self._leased.push(record, due)
         return Lease(record, record.lease, record.attempts, record.data, expires_at)
 
@@ -227,7 +219,7 @@ class Store:
         seconds = self._settings.lease_seconds
         record.error = f"The lease ran out: the worker neither settled nor renewed the task within {seconds:g} s."
         record.traceback = None
-        if record.is_spent:
+        if record.attempts >= (record.max_attempts or DEFAULT_MAX_ATTEMPTS):  # what a handler allows is not known here
             self._finish(record, TaskState.FAILED)
         else:
             self._to_pending(record, 0)
@@ -290,7 +282,3 @@ class Store:
                 f"The queue holds {held} of at most {self._settings.max_tasks} tasks and has no room for {count} more. "
                 f"Try again when workers have caught up, or raise MEMORY_QUEUE_MAX_TASKS."
             )
-
-    def _next_sequence(self) -> int:
-        self._sequence += 1
-        return self._sequence

@@ -37,6 +37,10 @@ class QueueService(Service):
     One instance may be shared by all tasks of an event loop. Clocks are the store's, never the caller's. `aclose` ends
     every `dequeue` that waits, with None; every call after it raises `BackendUnavailable`.
 
+    What is promised is numbered (Q12): the conformance suite `indiaai_core.testing.queue.QueueConformance` holds a backend to
+    each, and docs/reference/promises.md lists them. Q00 holds any sequence of calls against a model; Q95 to Q99 are about
+    restart, health and the end.
+
     Attributes:
         lease_seconds: How long a delivery is the only one. A worker renews at a third of it.
     """
@@ -58,6 +62,7 @@ class QueueService(Service):
         """Put a task into the queue; `NewTask` gives the arguments' limits.
 
         The backend must return only when it has the task as safely as its page promises.
+        Promises: Q01 to Q10; `priority` Q11 to Q14; `delay` Q53 to Q58; `dedupe_key` Q59 to Q64, Q94.
 
         Returns:
             The task's id; with a `dedupe_key` that is taken, the id of the task that has it.
@@ -74,6 +79,7 @@ class QueueService(Service):
         """Lease the task that is next: the highest priority first, the oldest first among equals.
 
         A call that is cancelled must not keep a task: it has leased none, or the task comes back when its lease runs out.
+        Promises: Q11 to Q13, Q15 to Q26, Q90 to Q93, Q96.
 
         Args:
             timeout: Seconds to wait for a task; None or 0 does not wait.
@@ -89,13 +95,17 @@ class QueueService(Service):
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task.
 
+        Promises: Q65 to Q70.
+
         Raises:
             TaskNotFound: There is no such task, or its record has expired.
         """
 
     @abstractmethod
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
-        """Settle or renew a task under its lease.
+        """Settle or renew a task under its lease; `StatusUpdate.of` checks the arguments.
+
+        Promises: Q26 to Q33, Q35 to Q38, Q93.
 
         Args:
             task_id: The delivery, which names its lease; or the task's id, which stands for the latest lease that this
@@ -132,6 +142,7 @@ class QueueService(Service):
 
         All are checked before the first is queued. The default queues one by one: a failure in the middle leaves those
         before it queued.
+        Promises: Q63, Q83 to Q85.
 
         Returns:
             Their ids, in the order of the tasks.
@@ -158,6 +169,8 @@ class QueueService(Service):
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease up to `limit` tasks: waits for the first as `dequeue` does, and takes what is there of the rest.
 
+        Promises: Q86 to Q89.
+
         Args:
             limit: The most tasks to lease, at least 1.
             timeout: Seconds to wait for the first; None or 0 does not wait.
@@ -179,6 +192,8 @@ class QueueService(Service):
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last.
 
+        Promises: Q39 to Q46.
+
         Args:
             task: The delivery; `task.max_attempts` decides which attempt is the last.
             delay: Seconds before the next delivery, 0 to 366 days.
@@ -197,7 +212,7 @@ class QueueService(Service):
     async def release(self, task: Task) -> bool:
         """Give a task back untouched, so that another worker gets it at once; the attempt does not count.
 
-        What a worker that stops does with what it has not begun. The default lets the lease run out.
+        What a worker that stops does with what it has not begun. The default lets the lease run out. Promise: Q34.
 
         Returns:
             True if it was given back; False if nothing changed.
@@ -206,6 +221,8 @@ class QueueService(Service):
 
     async def cancel(self, task_id: str) -> bool:
         """Stop a task from being worked: a pending one is never delivered, a processing one loses its lease.
+
+        Promises: Q71 to Q77.
 
         Returns:
             True if it was pending or processing; False if it had come to an end.
@@ -219,6 +236,8 @@ class QueueService(Service):
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return failed tasks whose record is kept, the latest first.
 
+        Promises: Q47, Q48, Q52.
+
         Args:
             limit: The most to return, at least 1.
 
@@ -231,7 +250,7 @@ class QueueService(Service):
     async def requeue(self, task_id: str) -> bool:
         """Put a failed or cancelled task back into the queue, last of its equals, with its attempts counted from 0 again.
 
-        A dedupe key that another task has taken meanwhile stays with that one.
+        A dedupe key that another task has taken meanwhile stays with that one. Promises: Q49 to Q51, Q76.
 
         Returns:
             True if it was; False if the task is not failed or cancelled.
@@ -246,6 +265,8 @@ class QueueService(Service):
     async def counts(self) -> Counts:
         """Return how many tasks the queue holds.
 
+        Promises: Q78, Q79.
+
         Raises:
             Unsupported: The backend does not declare `counts`.
         """
@@ -253,6 +274,8 @@ class QueueService(Service):
 
     async def purge(self) -> int:
         """Forget every task that is pending or a dead letter; those under a lease go on.
+
+        Promises: Q80 to Q82.
 
         Returns:
             How many tasks were forgotten.
