@@ -53,8 +53,11 @@ class Draft:
         for start in range(0, len(rest), _CHUNK_BYTES):
             if self._is_cancelled:
                 return
-            self._digest.update(rest[start : start + _CHUNK_BYTES])
-            self._write(rest[start : start + _CHUNK_BYTES])
+            piece = rest[start : start + _CHUNK_BYTES]
+            # A bytearray may change between the two lines while its owner does something else: then a copy is stored.
+            piece = piece if piece.readonly else memoryview(bytes(piece))
+            self._digest.update(piece)
+            self._write(piece)
         self._size += len(rest)
 
     def publish(self) -> None:
@@ -108,10 +111,12 @@ async def chunks_of(file_data: FileData, threads: DiskThreads) -> AsyncIterator[
     if isinstance(file_data, AsyncIterable):
         pending = bytearray()
         async for chunk in file_data:
-            pending += _require_bytes(chunk)
-            if len(pending) >= _CHUNK_BYTES:
-                yield pending
-                pending = bytearray()
+            if memoryview(_require_bytes(chunk)).nbytes < _CHUNK_BYTES - len(pending):
+                pending += chunk
+                continue
+            yield pending  # and a long chunk as it is: to copy it here would hold up the event loop
+            yield chunk
+            pending = bytearray()
         yield pending
     elif hasattr(file_data, "read"):
         while piece := _require_bytes(await threads.run(file_data.read, _CHUNK_BYTES)):

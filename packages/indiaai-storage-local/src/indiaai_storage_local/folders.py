@@ -16,6 +16,8 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # O_NONBLOCK: opening a planted FIFO must not wait for its other end.
 _FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
+_SCANS = 4
+
 
 class Folder:
     """One directory, held open: what is renamed or linked behind its back cannot lead a call elsewhere.
@@ -72,18 +74,25 @@ class Folder:
         """Remove an empty folder."""
         os.rmdir(self._at(name), dir_fd=self.descriptor)
 
-    def names(self) -> list[tuple[str, bool]]:
-        """Return the names of the folders (True) and regular files (False) in this one; links and devices are left out."""
-        with os.scandir(self.path if self.descriptor is None else self.descriptor) as entries:
-            return [
-                (entry.name, is_folder)
-                for entry in entries
-                if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False)
-            ]
+    def names(self) -> dict[str, bool]:
+        """Return the names of the folders (True) and regular files (False) in this one; links and devices are left out.
+
+        Some file systems may pass over a name that is replaced while they are read, so a folder that changed is read again.
+        """
+        found: dict[str, bool] = {}
+        for _ in range(_SCANS):
+            before = self._stat().st_mtime_ns
+            with os.scandir(self.path if self.descriptor is None else self.descriptor) as entries:
+                for entry in entries:
+                    if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False):
+                        found[entry.name] = is_folder
+            if self._stat().st_mtime_ns == before:
+                break
+        return found
 
     def identity(self) -> tuple[int, int]:
         """Return what no other directory has, as long as this one is there."""
-        found = os.stat(self.path if self.descriptor is None else self.descriptor)
+        found = self._stat()
         return found.st_dev, found.st_ino
 
     def sync(self) -> None:
@@ -99,6 +108,9 @@ class Folder:
     ) -> None:
         if self.descriptor is not None:
             os.close(self.descriptor)
+
+    def _stat(self) -> os.stat_result:
+        return os.stat(self.path if self.descriptor is None else self.descriptor)
 
     def _at(self, name: str) -> str:
         return os.path.join(self.path, name) if self.descriptor is None else name

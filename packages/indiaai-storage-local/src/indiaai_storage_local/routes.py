@@ -68,8 +68,7 @@ class LinkRoutes:
     async def _require_signature(self, method: str, key: str, scope: Mapping[str, Any], headers: Headers) -> None:
         is_ours = is_signed(
             await self._service.secret(),
-            method,
-            self._service.path_of(key),
+            f"{method} {self._service.path_of(key)}",
             query=scope["query_string"].decode("latin-1"),
             content_type=headers.get("content-type", "") if method == "PUT" else "",
         )
@@ -95,12 +94,12 @@ class LinkRoutes:
                 await self._send_body(file, start, stop, receive, send)
             await send({"type": "http.response.body"})
         finally:
-            file.close()
+            await self._service.close(file)
 
     async def _send_body(self, file: ObjectFile, start: int, stop: int, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
-            async for chunk in self._service.read(file, start, stop, DEFAULT_CHUNK_SIZE):
+            async for chunk in self._service.read(file, start=start, stop=stop, chunk_size=DEFAULT_CHUNK_SIZE):
                 if gone.done():
                     raise _ClientGone
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

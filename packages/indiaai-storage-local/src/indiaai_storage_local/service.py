@@ -92,7 +92,7 @@ class LocalStorageService(StorageService):
     async def download(self, file_key: str) -> bytes:
         """Return the whole object, compared with the digest it was stored with: see `StorageService.download`."""
         key = normalize_key(file_key)
-        return await self._work(f"read {key!r}", self._read, key)
+        return await self._work(f"read {key!r}", self._tree.read, key)
 
     async def stream(
         self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
@@ -102,12 +102,12 @@ class LocalStorageService(StorageService):
         file = await self.open(file_key)
         try:
             stop = file.info.size if end is None else min(end, file.info.size)
-            async for chunk in self.read(file, start, stop, chunk_size):
+            async for chunk in self.read(file, start=start, stop=stop, chunk_size=chunk_size):
                 yield chunk
         finally:
-            file.close()
+            await self.close(file)
 
-    async def read(self, file: ObjectFile, start: int, stop: int, chunk_size: int) -> AsyncIterator[bytes]:
+    async def read(self, file: ObjectFile, *, start: int, stop: int, chunk_size: int) -> AsyncIterator[bytes]:
         """Iterate over the bytes `[start, stop)` of an open object, which must have them."""
         for position in range(start, stop, chunk_size):
             size = min(chunk_size, stop - position)
@@ -123,11 +123,14 @@ class LocalStorageService(StorageService):
         key = normalize_key(file_key)
         return await self._work(f"read {key!r}", self._tree.open, key)
 
+    async def close(self, file: ObjectFile) -> None:
+        """Close an object's file: where it was replaced meanwhile, this is when the disk gives its blocks free."""
+        await self._threads.run(file.close)
+
     async def stat(self, file_key: str) -> ObjectInfo:
         """Return what is known about an object: see `StorageService.stat`."""
-        file = await self.open(file_key)
-        file.close()
-        return file.info
+        key = normalize_key(file_key)
+        return await self._work(f"read {key!r}", self._tree.stat, key)
 
     async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
         """Iterate over the objects under a prefix: see `StorageService.list`."""
@@ -143,10 +146,10 @@ class LocalStorageService(StorageService):
         key = normalize_key(target_key)
         file = await self.open(source_key)
         try:
-            content = self.read(file, 0, file.info.size, _COPY_CHUNK_BYTES)
+            content = self.read(file, start=0, stop=file.info.size, chunk_size=_COPY_CHUNK_BYTES)
             return await self.upload(key, content, file.info.content_type, metadata=file.info.metadata)
         finally:
-            file.close()
+            await self.close(file)
 
     async def delete(self, file_key: str) -> bool:
         """Remove an object: see `StorageService.delete`."""
@@ -156,14 +159,15 @@ class LocalStorageService(StorageService):
     async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
         """Return a signed link that the application serves: see `StorageService.get_url`."""
         key, seconds = normalize_key(file_key), check_expiry(expires_in)
-        return f"{self.address(key)}?{sign(await self.secret(), 'GET', self.path_of(key), expires_in=seconds)}"
+        query = sign(await self.secret(), f"GET {self.path_of(key)}", expires_in=seconds)
+        return f"{self.address(key)}?{query}"
 
     async def get_upload_url(
         self, file_key: str, expires_in: int = 3600, *, content_type: str = "application/octet-stream"
     ) -> str:
         """Return a signed link to PUT an object to: see `StorageService.get_upload_url`."""
         key, seconds, kind = normalize_key(file_key), check_expiry(expires_in), check_content_type(content_type)
-        query = sign(await self.secret(), "PUT", self.path_of(key), expires_in=seconds, content_type=kind)
+        query = sign(await self.secret(), f"PUT {self.path_of(key)}", expires_in=seconds, content_type=kind)
         return f"{self.address(key)}?{query}"
 
     async def check(self) -> None:
@@ -174,7 +178,7 @@ class LocalStorageService(StorageService):
             BackendUnavailable: The disk is full, fails or is gone.
         """
         try:
-            await self._threads.run(self._probe)
+            await self._threads.run(self._tree.probe)
         except OSError as error:
             fault = self._tree.fault("take a file", error)
             if isinstance(error, FileExistsError | NotADirectoryError | PermissionError) or error.errno == 30:  # EROFS
@@ -207,21 +211,6 @@ class LocalStorageService(StorageService):
         if not self._secret:
             self._secret = await self._work("keep the secret that signs links", self._tree.secret)
         return self._secret
-
-    def _read(self, key: str) -> bytes:
-        file = self._tree.open(key)
-        try:
-            return file.read_all()
-        finally:
-            file.close()
-
-    def _probe(self) -> None:
-        name, descriptor = self._tree.create()
-        try:
-            os.write(descriptor, b"\0")
-        finally:
-            os.close(descriptor)
-            self._tree.discard(name)
 
     async def _work(
         self, action: str, function: Callable[..., ResultT], *args: Any, on_cancel: Callable[[], None] | None = None

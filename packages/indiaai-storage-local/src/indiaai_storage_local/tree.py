@@ -32,10 +32,11 @@ __all__ = ["Tree"]
 _ATTEMPTS = 100
 """How often an upload makes its folders anew when somebody else removes them for being empty."""
 
-_PASSING = {
-    getattr(errno, name, None)
+_PASSING = frozenset(
+    getattr(errno, name)
     for name in ("ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "EIO", "EAGAIN", "EBUSY", "ETIMEDOUT", "ENOENT")
-}
+    if hasattr(errno, name)
+)
 
 
 class Tree:
@@ -56,11 +57,18 @@ class Tree:
         """
         if self._is_prepared:
             return
+        missing = self.root
+        new = []
+        while not os.path.isdir(missing):
+            new.append(missing)
+            missing = os.path.dirname(missing)
         os.makedirs(self.root, exist_ok=True)
+        for path in new:
+            with Folder(os.path.dirname(path)) as parent:
+                self._sync(parent)
         with Folder(self.root) as root:
             if root.make("objects") | root.make("tmp"):
                 self._sync(root)
-            self._sync_new(root, os.path.dirname(self.root))
             with Folder("tmp", parent=root) as temporary:
                 _sweep(temporary)
         self._is_prepared = True
@@ -93,6 +101,41 @@ class Tree:
                 return ObjectFile(folder.open_file(leaf), key)
         except FileNotFoundError as error:
             raise ObjectNotFound(key) from error
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what is known of an object.
+
+        Raises:
+            ObjectNotFound: There is none.
+        """
+        file = self.open(key)
+        file.close()
+        return file.info
+
+    def read(self, key: str) -> bytes:
+        """Return an object's content, compared with the digest it was stored with.
+
+        Raises:
+            ObjectNotFound: There is none.
+        """
+        file = self.open(key)
+        try:
+            return file.read_all()
+        finally:
+            file.close()
+
+    def probe(self) -> None:
+        """Prove that a file can be written, and leave none.
+
+        Raises:
+            OSError: It cannot.
+        """
+        name, descriptor = self.create()
+        try:
+            os.write(descriptor, b"\0")
+        finally:
+            os.close(descriptor)
+            self.discard(name)
 
     def create(self, *, mode: int = 0o666) -> tuple[str, int]:
         """Make a file in `tmp`, locked for as long as it is open.
@@ -128,7 +171,7 @@ class Tree:
                     temporary.publish(name, into=folder, under=leaf, is_new=is_new)
                     self._sync(folder)
                     return
-                if attempt and name not in dict(temporary.names()):
+                if attempt and name not in temporary.names():
                     break
         raise BackendUnavailable(f"The file of the object {key!r} was removed from LOCAL_STORAGE_PATH while it was stored.")
 
@@ -213,36 +256,30 @@ class Tree:
 
     def _entries(self, names: tuple[str, ...]) -> Iterator[str]:
         with suppress(FileNotFoundError), self._walk(names) as folder:
-            yield from (name for name, has_entries in folder.names() if has_entries == is_folder(name))
+            yield from (name for name, has_entries in folder.names().items() if has_entries == is_folder(name))
 
     def _known(self, names: tuple[str, ...]) -> Iterator[ObjectInfo]:
         key = key_of(names)
         if key is not None:
             with suppress(ObjectNotFound):  # deleted since its folder was read
-                file = self.open(key)
-                file.close()
-                yield file.info
+                yield self.stat(key)
 
     def _sync(self, folder: Folder) -> None:
         if self.fsync:
             folder.sync()
 
-    def _sync_new(self, folder: Folder, parent: Folder | str) -> None:
+    def _sync_new(self, folder: Folder, parent: Folder) -> None:
         # Another process may have made the folder and not synced its name yet, so "it was there" proves nothing.
         if not self.fsync or (identity := folder.identity()) in self._synced:
             return
-        if isinstance(parent, Folder):
-            parent.sync()
-        else:
-            with Folder(parent) as opened:
-                opened.sync()
+        parent.sync()
         if len(self._synced) > 10_000:
             self._synced = set()
         self._synced.add(identity)
 
 
 def _sweep(temporary: Folder) -> None:
-    for name, has_entries in temporary.names():
+    for name, has_entries in temporary.names().items():
         with suppress(OSError):
             if not has_entries:
                 descriptor = temporary.open_file(name)
