@@ -131,6 +131,24 @@ async def test_cancelled_statements_stop_on_the_server(service: PostgresqlDataba
     assert connections < 2
 
 
+@pytest.mark.parametrize("milliseconds", range(0, 20, 2))
+async def test_cancelling_while_connecting_leaves_nothing(postgresql_url: str, milliseconds: int) -> None:
+    """Whenever the cancellation comes, no task, no connection and no warning is left, and the next session works."""
+    service = new_service(postgresql_url)
+    tasks = asyncio.all_tasks()
+
+    with anyio.move_on_after(milliseconds / 1000):
+        await service.check()
+    task = asyncio.create_task(service.check())
+    await asyncio.wait([task], timeout=milliseconds / 1000)
+    task.cancel()
+    await asyncio.wait([task])
+    await service.check()
+    await service.aclose()
+
+    assert asyncio.all_tasks() == tasks
+
+
 async def test_a_lost_connection_is_unavailable_and_the_next_session_works(service: PostgresqlDatabaseService) -> None:
     """A connection that the server cuts within a transaction is an error worth a retry; the pool gets a new one."""
     await create_tables(service)

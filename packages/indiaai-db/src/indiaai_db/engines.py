@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,12 +30,14 @@ class Engines:
         reader: The engine for those that do not; it may be the same one, or share its pool.
         serializable: The writer's engine for transactions that behave as if one came after the other.
         fresh_reader: The engine for reads that must see what was just committed, where `reader` may lag behind.
+        drain: Ends what goes on outside of the pools.
     """
 
     writer: AsyncEngine
     reader: AsyncEngine
     serializable: AsyncEngine
     fresh_reader: AsyncEngine | None = None
+    drain: Callable[[], Awaitable[None]] | None = None
 
     def is_in_use(self) -> bool:
         """Return whether a connection that may write is lent to somebody."""
@@ -46,6 +48,8 @@ class Engines:
         pools = {id(engine.sync_engine.pool): engine for engine in (self.writer, self.reader)}  # the others share the writer's
         for engine in pools.values():
             await engine.dispose()
+        if self.drain is not None:
+            await self.drain()
 
 
 Lifetime = AsyncGenerator[None, None]

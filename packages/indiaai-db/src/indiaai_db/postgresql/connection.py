@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import Coroutine, Sequence
@@ -62,6 +63,7 @@ class Opener:
     connect_timeout_seconds: float
     _turn: int = 0
     _left_out_until: dict[str, float] = field(default_factory=dict)
+    _abandoned: set[asyncio.Future[Any]] = field(default_factory=set)
 
     async def __call__(self, *_: Any, **__: Any) -> Any:
         """Open a connection; what SQLAlchemy calls, with arguments that are not needed.
@@ -87,12 +89,32 @@ class Opener:
         return [url for url in turned if self._left_out_until.get(url.dsn, 0.0) <= now]
 
     async def _open(self, url: PostgresqlUrl) -> Any:
+        opening = asyncio.ensure_future(self._connect(url))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # asyncpg reports a cancelled handshake as an error that nobody handled. So it is left to end by itself.
+            self._abandoned.add(opening)
+            opening.add_done_callback(self._forget)
+            raise
+
+    async def _connect(self, url: PostgresqlUrl) -> Any:
         timeout = url.connect_timeout_seconds or self.connect_timeout_seconds
         try:
             with anyio.fail_after(timeout):  # over all hosts and addresses; asyncpg's own counts for each
                 return await asyncpg.connect(url.dsn, timeout=timeout, connection_class=PostgresqlConnection, **self.options)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
             raise _explain_opening(error, url) from error
+
+    def _forget(self, opening: asyncio.Future[Any]) -> None:
+        self._abandoned.discard(opening)
+        if not opening.cancelled() and opening.exception() is None:
+            opening.result().terminate()
+
+    async def drain(self) -> None:
+        """Wait for connections that nobody wants any more to be opened and closed, or to fail."""
+        if self._abandoned:
+            await asyncio.wait(self._abandoned)
 
 
 def _explain_opening(error: Exception, url: PostgresqlUrl) -> IndiaAIError:

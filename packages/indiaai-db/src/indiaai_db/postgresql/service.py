@@ -68,16 +68,21 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         return f"<PostgresqlDatabaseService {self._url.shown!r}>"
 
     def _create_engines(self) -> Engines:
-        writer = self._new_engine(self._opener(), **self._pool())
-        reader = writer
-        if self._replicas:
-            reader = self._new_engine(self._opener(replicas=self._replicas), **self._pool())
+        openers = [self._opener(), *([self._opener(replicas=self._replicas)] if self._replicas else [])]
+        pools = [self._new_engine(opener, **self._pool()) for opener in openers]
+        writer, reader = pools[0], pools[-1]
         event.listen(writer.sync_engine, "handle_error", _leave_a_demoted_primary)
+
+        async def drain() -> None:
+            for opener in openers:
+                await opener.drain()
+
         return Engines(
             writer=writer,
             reader=reader.execution_options(postgresql_readonly=True),
             serializable=writer.execution_options(isolation_level="SERIALIZABLE"),
             fresh_reader=writer.execution_options(postgresql_readonly=True),
+            drain=drain,
         )
 
     def _create_migration_engine(self) -> AsyncEngine:
