@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from indiaai_core.cli.entry import print_version
+from indiaai_core.cli.version import print_version
 from indiaai_core.platform import current_platform
 
 __all__ = ["build_app"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["main", "print_version"]
+from indiaai_core.cli.version import print_version
+
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -20,10 +22,3 @@ def main() -> None:
         sys.stderr.write('The command line needs more than the core. Install it: pip install "indiaai-core[cli]"\n')
         raise SystemExit(2) from None
     build_app()()
-
-
-def print_version() -> None:
-    """Print the version of the core's distribution."""
-    from importlib_metadata import version
-
-    sys.stdout.write(f"indiaai {version('indiaai-core')}\n")

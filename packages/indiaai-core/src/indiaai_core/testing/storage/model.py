@@ -13,7 +13,7 @@ from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
 from indiaai_core.testing.storage.samples import PROPERTY, collect, fresh_folder, listed
 
-__all__ = ["ModelPromises"]
+__all__ = ["Model", "ModelPromises"]
 
 # Few and alike, so that calls meet: one is a folder of another, one differs in case, one is the same decomposed.
 KEYS = st.sampled_from(("a", "a/b", "A", "a/é", "a/e\u0301", "a%2Fb", "क/ख"))

@@ -43,7 +43,7 @@ class StreamPromises:
         old, new = pattern(3_000_000), pattern(3_000_000, salt=1)
         await service.upload("replaced", old)
 
-        async with closing(service.stream("replaced", chunk_size=65_536)) as stream:
+        async with _closing(service.stream("replaced", chunk_size=65_536)) as stream:
             found = await anext(stream)
             await service.upload("replaced", new)
             try:
@@ -59,7 +59,7 @@ class StreamPromises:
         await service.upload("left", pattern(1_000_000))
 
         for _ in range(40):
-            async with closing(service.stream("left", chunk_size=1000)) as stream:
+            async with _closing(service.stream("left", chunk_size=1000)) as stream:
                 await anext(stream)
 
         is_same = await service.download("left") == pattern(1_000_000)
@@ -67,6 +67,6 @@ class StreamPromises:
         assert await service.delete("left")
 
 
-def closing(stream: AsyncIterator[bytes]) -> aclosing[AsyncGenerator[bytes]]:
+def _closing(stream: AsyncIterator[bytes]) -> aclosing[AsyncGenerator[bytes]]:
     """Close a stream when it is left: what `stream` gives is an asynchronous generator, if its type does not say so."""
     return aclosing(cast("AsyncGenerator[bytes]", stream))

@@ -58,7 +58,7 @@ class UploadUrlPromises:
             return
 
         moved = await http("PUT", lasting.replace("put/one", "put/two"), headers=headers, body=b"elsewhere")
-        await wait_until_refused(http, "PUT", url, headers=headers)
+        await wait_until_refused(http, url, method="PUT", headers=headers)
 
         assert moved.status // 100 == 4
         assert not await service.exists("put/two")

@@ -63,7 +63,7 @@ class UrlPromises:
         if http is None or "presign" not in service.capabilities:
             return
 
-        answer_body = await wait_until_refused(http, "GET", url)
+        answer_body = await wait_until_refused(http, url, method="GET")
 
         assert b"content" not in answer_body
 
@@ -127,7 +127,7 @@ class UrlPromises:
             assert (await http("GET", url)).body == key.encode()
 
 
-async def wait_until_refused(http: Fetch, method: str, url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
+async def wait_until_refused(http: Fetch, url: str, *, method: str, headers: Mapping[str, str] | None = None) -> bytes:
     """Ask until the answer is a refusal, for `PATIENCE_SECONDS` at most, and return its body."""
     with anyio.fail_after(PATIENCE_SECONDS):
         while True:
