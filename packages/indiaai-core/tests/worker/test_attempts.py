@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_serializer
 
 from indiaai_core import BackendUnavailable, Reject, Retry, Task, TaskState, Worker
-from indiaai_core.worker import Backoff, CallNext, OutcomeKind, TaskContext, current_task
+from indiaai_core.worker import Backoff, CallNext, OutcomeKind, TaskContext, current_task, leases
 from worker_fakes import BareQueue, FakeQueue, make_task, until
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +260,72 @@ async def test_an_attempt_that_takes_too_long_is_ended(queue: FakeQueue, worker:
     assert [outcome.kind for outcome in outcomes] == ["retried", "failed"]
     assert ended == ["cancelled", "cancelled"]
     assert queue.entry(task_id).error == "The handler did not finish within its timeout of 0.05 s."
+
+
+async def test_a_handler_that_is_ended_can_clean_up(queue: FakeQueue, worker: Worker) -> None:
+    """A cancelled handler may still await what its cleaning up needs: the cancellation comes once."""
+    cleaned_up: list[str] = []
+
+    @worker.task("process", timeout=0.05, max_attempts=1)
+    async def process() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(0.01)
+            cleaned_up.append(await anyio.to_thread.run_sync(lambda: "rolled back"))
+
+    await queue.enqueue("process")
+    outcomes = await worker.drain(queue)
+
+    assert cleaned_up == ["rolled back"]
+    assert "timeout" in (outcomes[0].error or "")
+
+
+async def test_a_handler_that_hangs_in_its_cleaning_up_is_cancelled_again(
+    queue: FakeQueue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cleaning up has a bound: what hangs in there is cancelled until it ends."""
+    monkeypatch.setattr(leases, "CLEANUP_SECONDS", 0.03)
+    cancellations: list[int] = []
+
+    @worker.task("process", timeout=0.03, max_attempts=1)
+    async def process() -> None:
+        while len(cancellations) < 3:
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                cancellations.append(1)
+
+    await queue.enqueue("process")
+    with anyio.fail_after(5):
+        outcomes = await worker.drain(queue)
+
+    assert len(cancellations) == 3
+    assert outcomes[0].kind is OutcomeKind.COMPLETED
+
+
+async def test_an_ended_handler_leaves_no_cancellation_behind(queue: FakeQueue, worker: Worker) -> None:
+    """What ended a handler does not reach what is done after it: its task is settled, and cancelled by nobody."""
+    counts: list[int] = []
+
+    class Counting(FakeQueue):
+        async def update_status(self, task_id: str | Task, status: TaskState | str, data: object = None) -> bool:
+            own = asyncio.current_task()
+            assert own is not None
+            counts.append(own.cancelling())
+            return await super().update_status(task_id, status, data)
+
+    counting = Counting()
+
+    @worker.task("process", timeout=0.03, max_attempts=1)
+    async def process() -> None:
+        await anyio.sleep_forever()
+
+    task_id = await counting.enqueue("process")
+    await worker.drain(counting)
+
+    assert counts == [0]
+    assert counting.entry(task_id).state is TaskState.FAILED
 
 
 async def test_a_handler_that_finishes_while_it_is_cancelled_has_finished(queue: FakeQueue, worker: Worker) -> None:

@@ -318,7 +318,6 @@ async def test_progress_that_finds_the_lease_lost_cancels_the_handler(queue: Fak
             await anyio.sleep_forever()
         finally:
             answers.append(await context.progress(2))
-            answers.append(await anyio.to_thread.run_sync(lambda: False))
 
     await queue.enqueue("process")
     outcome = await worker.run_once(queue)

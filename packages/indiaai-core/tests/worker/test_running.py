@@ -11,7 +11,7 @@ import pytest
 
 from indiaai_core import Task, TaskState, Worker
 from indiaai_core.worker import OutcomeKind, current_task
-from indiaai_core.worker.leases import Interruption, Lease
+from indiaai_core.worker.leases import Interruption, Lease, LeaseKeeper
 from worker_fakes import FakeQueue, states, until
 
 pytestmark = pytest.mark.anyio
@@ -176,6 +176,23 @@ async def test_a_task_whose_worker_died_is_worked_by_another(worker: Worker) -> 
         await until(lambda: states(queue) == ["completed"])
 
     assert attempts == [2]
+
+
+async def test_a_breakdown_of_the_worker_is_logged_at_once(
+    queue: FakeQueue, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of the worker's own in the background of a block is in the log while the block goes on."""
+
+    async def break_down(_keeper: LeaseKeeper) -> None:
+        raise AssertionError("a fault of ours")
+
+    monkeypatch.setattr(LeaseKeeper, "run", break_down)
+    worker.task("process")(lambda: None)
+
+    async with worker.running(queue):
+        await until(lambda: "The worker broke down" in caplog.text)
+
+    assert "a fault of ours" in caplog.text
 
 
 async def test_completed_tasks_are_logged_when_asked_for(

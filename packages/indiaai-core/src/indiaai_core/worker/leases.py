@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from typing import Any
 
 import anyio
 
@@ -13,6 +14,10 @@ from indiaai_core.worker.outage import Outage
 __all__ = ["Interruption", "Lease", "LeaseKeeper"]
 
 
+CLEANUP_SECONDS = 5.0
+"""How long a handler that was cancelled may clean up before it is cancelled again."""
+
+
 class Interruption(Enum):
     """Why the worker ends an attempt before its handler does."""
 
@@ -20,42 +25,63 @@ class Interruption(Enum):
     """The lease is no longer ours, or the task was cancelled."""
     STOPPED = "stopped"
     """The worker stops, and its grace time is over."""
+    TIMED_OUT = "timed out"
+    """The handler took longer than it may."""
 
 
 class Lease:
     """One delivery while this worker has it.
 
+    Entered with `with` around the handler's call, it can end that from outside, by asyncio's own cancellation: unlike a
+    cancel scope's, that comes once, so that a handler can still await what cleans up, roll a transaction back or close a
+    connection. One that hangs in there is cancelled again every `CLEANUP_SECONDS`.
+
     Attributes:
         task: The delivery.
         seconds: How long the lease lasts from its last renewal.
-        scope: What the handler runs in; cancelling it ends the attempt.
         interruption: Why the worker ended the attempt, if it did.
         ends_at: When the lease runs out if it is not renewed, on the event loop's clock. Counted from when the answer was
             here, so up to one network delay later than the queue counts: it bounds our patience, it decides nothing.
         renews_at: When it is to be renewed, on the same clock.
         is_in_thread: Whether a thread still works on it, which no cancellation ends.
+        timeout_seconds: How long the handler may take; None: as long as it likes.
     """
 
-    __slots__ = ("ends_at", "interruption", "is_in_thread", "renews_at", "scope", "seconds", "task")
+    __slots__ = (
+        "_cancelled",
+        "_loop",
+        "_runner",
+        "_timer",
+        "ends_at",
+        "interruption",
+        "is_in_thread",
+        "renews_at",
+        "seconds",
+        "task",
+        "timeout_seconds",
+    )
 
     def __init__(self, task: Task, seconds: float) -> None:
         """Begin the lease now."""
         self.task = task
         self.seconds = seconds
-        self.scope = anyio.CancelScope()
         self.interruption: Interruption | None = None
         self.is_in_thread = False
-        self.ends_at = self.renews_at = 0.0
+        self.timeout_seconds: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._runner: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelled: tuple[asyncio.Task[Any], ...] = ()
         self.renewed()
 
     @property
     def is_over(self) -> bool:
         """Whether the attempt was ended from outside of its handler."""
-        return self.interruption is not None or self.scope.cancel_called
+        return self.interruption is not None
 
     def renewed(self) -> None:
         """Count from now again."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self.ends_at = now + self.seconds
         self.renews_at = now + self.seconds / 3
 
@@ -63,7 +89,31 @@ class Lease:
         """End the attempt; the first reason stands."""
         if self.interruption is None:
             self.interruption = why
-        self.scope.cancel()
+            # Not at once: called by the handler itself, which then returns without another await, the cancellation
+            # would hit what comes after the handler.
+            self._loop.call_soon(self._cancel)
+
+    def __enter__(self) -> None:
+        """Begin the handler's call."""
+        self._runner = asyncio.current_task()
+        if self.timeout_seconds is not None:
+            self._timer = self._loop.call_later(self.timeout_seconds, self.interrupt, Interruption.TIMED_OUT)
+
+    def __exit__(self, *_: object) -> None:
+        """End the handler's call, and take back what was asked of its asyncio task."""
+        self._runner = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for runner in self._cancelled:
+            runner.uncancel()
+
+    def _cancel(self) -> None:
+        if self._runner is not None:
+            self._cancelled = (*self._cancelled, self._runner)
+            self._runner.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(CLEANUP_SECONDS, self._cancel)
 
 
 class LeaseKeeper:

@@ -46,7 +46,7 @@ class Run:
     """Works one queue with one worker's handlers, in one event loop of asyncio, from its start to its stop.
 
     Every delivery is an asyncio task of its own, with a context of its own. It is never cancelled as a whole: what ends an
-    attempt is its lease's scope, which the handler runs in, so that settling and giving back always come after it.
+    attempt is its lease, which stands around the handler, so that settling and giving back always come after it.
     """
 
     def __init__(self, queue: QueueService, registry: Registry, *, concurrency: int, blocking_seconds: float | None) -> None:
@@ -182,21 +182,13 @@ class Run:
             return await self._handle(handler, lease)
 
     async def _handle(self, handler: Handler, lease: Lease) -> Outcome:
-        outcome: Outcome | None = None
-        if handler.timeout_seconds is not None:
-            lease.scope.deadline = asyncio.get_running_loop().time() + handler.timeout_seconds
-        try:
-            with lease.scope:
-                outcome = await self._call(handler, lease)
-        except asyncio.CancelledError:
-            # Not the scope's own: somebody cancelled the whole event loop. Inside the scope both come as one.
-            if not lease.scope.cancel_called:
-                raise
-        if lease.interruption is Interruption.LOST or (lease.interruption and not _is_completed(outcome)):
-            return _interrupted(lease, lease.interruption)
-        if outcome is None or (lease.scope.cancel_called and not _is_completed(outcome)):
-            return judge_timeout(lease.task, handler)
-        return outcome
+        lease.timeout_seconds = handler.timeout_seconds
+        with lease:
+            outcome = await self._call(handler, lease)
+        why = lease.interruption
+        if why is None or (why is not Interruption.LOST and outcome.kind is OutcomeKind.COMPLETED):
+            return outcome
+        return judge_timeout(lease.task, handler) if why is Interruption.TIMED_OUT else _interrupted(lease, why)
 
     async def _call(self, handler: Handler, lease: Lease) -> Outcome:
         try:
@@ -206,9 +198,9 @@ class Run:
             return judge_error(error, task=lease.task, handler=handler)
         except asyncio.CancelledError as error:
             own = asyncio.current_task()
-            if lease.scope.cancel_called or (own is not None and own.cancelling()):
-                raise
-            # Nobody cancelled us: the handler awaited something that was cancelled, and failed by it.
+            if lease.interruption is None and own is not None and own.cancelling():
+                raise  # somebody ends the whole event loop
+            # Either we cancelled it, and know why, or nobody did: it awaited something that was, and failed by it.
             return judge_error(error, task=lease.task, handler=handler)
 
     async def _all_delivered(self) -> None:
@@ -243,10 +235,6 @@ async def _serve(ending: anyio.CancelScope, services: Sequence[Service]) -> None
         async with anyio.create_task_group() as group:
             for service in services:
                 group.start_soon(service)
-
-
-def _is_completed(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.kind is OutcomeKind.COMPLETED
 
 
 def _interrupted(lease: Lease, why: Interruption) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from indiaai_core.worker.run import Run
 from indiaai_core.worker.signals import stopping_at_signals
 
 __all__ = ["Worker"]
+
+logger = logging.getLogger("indiaai.worker")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -199,6 +202,8 @@ class Worker:
         """
         run = self._prepare(self._find(queue))
         working = asyncio.get_running_loop().create_task(run.work(), name="indiaai-worker")
+        # Whoever waits for requests in the block would hear of a run that broke down only at the block's end.
+        working.add_done_callback(_log_breakdown)
         try:
             yield self
         finally:
@@ -212,7 +217,6 @@ class Worker:
                 raise
             finally:
                 self._runs.discard(run)
-        working.result()
 
     def stop(self, *, grace_seconds: float | None = None) -> None:
         """Take no more tasks; end the running ones after the grace time and give them back.
@@ -275,3 +279,8 @@ class Worker:
         run = Run(queue, self._registry, concurrency=self.concurrency, blocking_seconds=self.blocking_seconds)
         self._runs.add(run)
         return run
+
+
+def _log_breakdown(working: asyncio.Task[None]) -> None:
+    if not working.cancelled() and (error := working.exception()) is not None:
+        logger.critical("The worker broke down and works no task any more; this is a fault of indiaai", exc_info=error)
