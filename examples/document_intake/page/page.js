@@ -196,7 +196,7 @@ window.addEventListener("drop", (event) => { if (event.dataTransfer?.files.lengt
 
 ask("limits").then((limits) => {
   maxBytes = limits.max_upload_bytes;
-  find("limit").textContent = `, up to ${size(maxBytes)}`;
+  find("limit").textContent = `, up to ${size(maxBytes).replace(" ", "\u00a0")}`;
 }).catch(() => {});
 list();
 show();
