@@ -9,13 +9,10 @@ from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
 
-__all__ = ["CHECK_TIMEOUT_SECONDS", "START_TIMEOUT_SECONDS", "Health", "check_all", "require_healthy"]
+__all__ = ["CHECK_TIMEOUT_SECONDS", "Health", "check_all", "check_at_start", "require_healthy"]
 
 CHECK_TIMEOUT_SECONDS = 2.0
 """How long one service's check may take before it counts as failed."""
-
-START_TIMEOUT_SECONDS = 15.0
-"""The same for the first check of all: it imports the client libraries, which on a small and busy machine takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +23,37 @@ class Health:
         is_healthy: Whether it can serve.
         seconds: How long the check took.
         error: Why it cannot; None if it can.
+        is_late: Whether the check was given up because it took too long.
     """
 
     is_healthy: bool
     seconds: float
     error: IndiaAIError | None = None
+    is_late: bool = False
 
 
-async def check_all(services: Mapping[str, Any], *, timeout_seconds: float | None = None) -> dict[str, Health]:
-    """Check services side by side, each for as long at most.
+async def check_at_start(services: Mapping[str, Any]) -> dict[str, Health]:
+    """Check services as `check_all` does, and once more those that were late.
+
+    The first check of all imports a client library, which on a small and busy machine takes seconds; the second finds it.
+    """
+    found = await check_all(services)
+    late = {name: services[name] for name, health in found.items() if health.is_late}
+    return {**found, **await check_all(late)}
+
+
+async def check_all(services: Mapping[str, Any]) -> dict[str, Health]:
+    """Check services side by side, each for `CHECK_TIMEOUT_SECONDS` at most.
 
     Args:
         services: The services under the names to report them by.
-        timeout_seconds: How long; `CHECK_TIMEOUT_SECONDS` where None.
     """
     import anyio
 
     found: dict[str, Health] = {}
 
     async def check(name: str, service: Any) -> None:
-        found[name] = await _check(name, service, timeout_seconds or CHECK_TIMEOUT_SECONDS)
+        found[name] = await _check(name, service)
 
     async with anyio.create_task_group() as group:
         for name, service in services.items():
@@ -53,22 +61,24 @@ async def check_all(services: Mapping[str, Any], *, timeout_seconds: float | Non
     return {name: found[name] for name in services}
 
 
-async def _check(name: str, service: Any, timeout_seconds: float) -> Health:
+async def _check(name: str, service: Any) -> Health:
     import anyio
 
     started = time.perf_counter()
     error: IndiaAIError | None = None
+    is_late = False
     try:
-        with anyio.fail_after(timeout_seconds):
+        with anyio.fail_after(CHECK_TIMEOUT_SECONDS):
             await service.check()
     except TimeoutError:
-        error = BackendUnavailable(f"{name} did not answer within {timeout_seconds:g} s.")
+        error = BackendUnavailable(f"{name} did not answer within {CHECK_TIMEOUT_SECONDS:g} s.")
+        is_late = True
     except IndiaAIError as raised:
         error = raised
     except Exception as raised:  # noqa: BLE001 - a stranger's backend may raise anything, and the others are to be checked
         error = BackendUnavailable(f"{name} failed its check: {type(raised).__name__}: {raised}")
         error.__cause__ = raised
-    return Health(error is None, time.perf_counter() - started, error)
+    return Health(error is None, time.perf_counter() - started, error, is_late)
 
 
 def require_healthy(found: Mapping[str, Health]) -> None:

@@ -167,9 +167,9 @@ class Platform:
             self._make(selection.slot, selection)
         _entered.append(self)
         try:
-            from indiaai_core.health import START_TIMEOUT_SECONDS, require_healthy
+            from indiaai_core.health import check_at_start, require_healthy
 
-            require_healthy(await self._check(START_TIMEOUT_SECONDS))
+            require_healthy(await check_at_start(self._named_services()))
         except BaseException:
             await self.aclose()
             raise
@@ -181,7 +181,9 @@ class Platform:
         Returns:
             The health of each, under its layer's name or `layer:instance`.
         """
-        return await self._check()
+        from indiaai_core.health import check_all
+
+        return await check_all(self._named_services())
 
     async def aclose(self) -> None:
         """Close the services that this platform made, the latest first. Calling it again does nothing.
@@ -214,11 +216,8 @@ class Platform:
         """Close the platform."""
         await self.aclose()
 
-    async def _check(self, timeout_seconds: float | None = None) -> dict[str, Health]:
-        from indiaai_core.health import check_all
-
-        services = {str(slot): service for slot, service in self.services.items()}
-        return await check_all(services, timeout_seconds=timeout_seconds)
+    def _named_services(self) -> dict[str, Any]:
+        return {str(slot): service for slot, service in self.services.items()}
 
     def _make_first(self, slot: Slot) -> Any:
         with self._lock:
