@@ -41,9 +41,7 @@ class SqliteConnection(aiosqlite.Connection):
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         """Hold what opens the file; awaiting the connection does so."""
         super().__init__(connector, 64)
-        # Not the last thread to keep the process alive (before 0.22 the connection is the thread itself).
-        thread: Any = getattr(self, "_thread", self)
-        thread.daemon = True
+        self._thread.daemon = True  # not the last one to keep the process alive
         self._stopping: asyncio.Future[Any] | None = None
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
