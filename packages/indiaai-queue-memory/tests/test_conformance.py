@@ -16,7 +16,7 @@ class TestInMemoryQueueService(QueueConformance):
     @pytest.fixture
     async def service(self) -> AsyncIterator[InMemoryQueueService]:
         """Open a service on an empty queue."""
-        async with InMemoryQueueService(MemorySettings(lease_seconds=0.25)) as service:
+        async with InMemoryQueueService(MemorySettings(lease_seconds=0.4)) as service:
             yield service
 
     @pytest.fixture

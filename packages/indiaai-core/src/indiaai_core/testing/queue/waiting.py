@@ -10,10 +10,13 @@ import pytest
 
 from indiaai_core.queue import QueueService, Task, TaskState, TaskStatus
 
-__all__ = ["PATIENCE_SECONDS", "cancel_all_waits", "eventually", "expect_none", "lapse", "reach", "take"]
+__all__ = ["CLOCK_SLACK_SECONDS", "PATIENCE_SECONDS", "cancel_all_waits", "eventually", "expect_none", "lapse", "reach", "take"]
 
 PATIENCE_SECONDS = 10.0
 """How long the suite waits for what is to happen at once, before it says that it did not."""
+
+CLOCK_SLACK_SECONDS = 0.02
+"""How far the store's clock and the test's may be apart over the second or so that a promise takes."""
 
 _PAUSE_SECONDS = 0.01
 
