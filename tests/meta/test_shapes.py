@@ -23,7 +23,9 @@ MAX_README_LINES = 120
 LONGER_FUNCTIONS: dict[str, str] = {}
 LONGER_FILES: dict[str, str] = {}
 LONGER_PACKAGES = {
-    "indiaai-db": "it is a whole layer with two backends",
+    "indiaai-db": 2400,  # a whole layer with two backends
+    "indiaai-storage-local": 1000,  # also a file format that survives a power cut, and the server of its own links
+    "indiaai-storage-r2": 1000,  # also multipart uploads, resumed downloads and retries, which the client does not bring
 }
 
 # Names that say nothing about what is behind them.
@@ -80,7 +82,7 @@ def test_a_backend_is_small(package: house.Package) -> None:
     """A plugin has at most 600 lines of code in all: blank lines, comments and docstrings are free."""
     lines = sum(code_lines(path) for path in package.source.rglob("*.py"))
 
-    assert lines <= MAX_BACKEND_LINES or package.name in LONGER_PACKAGES
+    assert lines <= LONGER_PACKAGES.get(package.name, MAX_BACKEND_LINES)
 
 
 def code_lines(path: Path) -> int:
