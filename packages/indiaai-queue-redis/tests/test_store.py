@@ -52,7 +52,18 @@ async def test_what_is_written_is_the_documented_format(make: ServiceMaker) -> N
     assert (state[b"state"], state[b"attempts"], state[b"lease"].decode()) == (b"completed", b"1", task.lease)
 
 
-@pytest.mark.parametrize("record", [b"\x80\x04pickle", b"{}", b'[1,0,5,"x",null]\n[1]', b'[1,0,5,"x",null]\n{"a":NaN', b"\n"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x80\x04pickle",
+        b"{}",
+        b'[1,0,5,"x",null]\n[1]',
+        b'[1,0,5,"x",null]\n{"a":NaN',
+        b"\n",
+        b"[1e300,0,5,0,0]\n{}",
+        b"[" * 50_000,
+    ],
+)
 async def test_unreadable_record_becomes_a_dead_letter(make: ServiceMaker, record: bytes) -> None:
     """A record that is no task stops nobody: it is failed with the reason, and the next is delivered."""
     service = make()
@@ -63,8 +74,10 @@ async def test_unreadable_record_becomes_a_dead_letter(make: ServiceMaker, recor
 
     tasks = await service.dequeue_many(10)
 
+    letters = await service.dead_letters()
     assert [task.id for task in tasks] == [task_id]
     assert (await service.counts()).dead == 1
+    assert [(letter.state, "not readable" in (letter.error or "")) for letter in letters] == [(TaskState.FAILED, True)]
 
 
 async def test_evicted_task_stops_nobody(make: ServiceMaker) -> None:

@@ -18,7 +18,7 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     """Return what to raise in the place of a client's or the system's error, with no secret in it."""
     from redis import exceptions as redis
 
-    said, where = str(error) or type(error).__name__, f"Redis at {settings.server}"
+    said, where = str(error).rstrip(".") or type(error).__name__, f"Redis at {settings.server}"
     if "INDIAAIFULL" in said:
         held = f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks"
         return QueueFull(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS.")
@@ -44,7 +44,7 @@ def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | Non
         said, "NOAUTH", "WRONGPASS", "unauthenticated"
     ):
         return Fault("REDIS_URL", f"{settings.server} does not let its user in", "a user and a password that the server knows")
-    if isinstance(error, redis.AskError | redis.ClusterCrossSlotError):
+    if isinstance(error, redis.AskError | redis.ClusterCrossSlotError) or _has(said, "MOVED ", "CROSSSLOT"):
         return Fault(
             "REDIS_URL", f"{settings.server} is a node of a cluster", "a single server, which is what is served so far"
         )

@@ -115,7 +115,8 @@ class LinkSet:
         """Run a script, and again for `retry_seconds` while the server does not serve; raises what `translate` gives."""
         from redis.exceptions import ReadOnlyError, RedisError
 
-        end, attempt = time.monotonic() + (block_seconds or 0) + self._settings.retry_seconds, 0
+        patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
+        end, attempt = time.monotonic() + (block_seconds or 0) + patience, 0
         while True:
             link, began = self.current, time.monotonic()
             try:
@@ -161,9 +162,10 @@ def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:
     from redis.backoff import NoBackoff
 
     # A blind second try could queue a task twice or lose a delivery: `LinkSet.run` tells the script that it is one.
-    fixed = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "socket_connect_timeout": settings.timeout_seconds}
+    options |= {"retry": Retry(NoBackoff(), 0), "socket_connect_timeout": settings.timeout_seconds}
     try:
-        pool = kind.from_url(settings.url.get_secret_value(), **fixed, **options)
+        # An id that has no form in UTF-8 is one that no task has, and is to be looked for in vain like others.
+        pool = kind.from_url(settings.url.get_secret_value(), protocol=2, encoding_errors="surrogatepass", **options)
         pool.make_connection()  # finds out whether it knows the address's options; opens nothing
     except (ValueError, TypeError) as error:
         fault = Fault("REDIS_URL", f"the client refuses one of its options ({error})", "options that redis-py documents")

@@ -12,7 +12,10 @@ from typing import Any
 
 from indiaai_core.queue import NewTask, Task, TaskState, TaskStatus, encode_json
 
-__all__ = ["decode_status", "decode_task", "encode_failure", "encode_task"]
+__all__ = ["UNREADABLE", "decode_status", "decode_task", "encode_failure", "encode_task"]
+
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+"""What a record that is not of this format may raise, wherever its reader stumbles."""
 
 
 def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
@@ -30,7 +33,7 @@ def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
 
 
 def decode_task(delivery: Sequence[Any], *, expires: int) -> Task:
-    """Make a task of id, attempt, record and lease; raises `ValueError` or `TypeError` where the record is another's."""
+    """Make a task of id, attempt, record and lease; raises one of `UNREADABLE`."""
     identifier, attempt, record, lease = delivery
     head, _, data = record.partition(b"\n")
     enqueued, priority, max_attempts, name, dedupe_key = json.loads(head)
@@ -48,16 +51,21 @@ def decode_task(delivery: Sequence[Any], *, expires: int) -> Task:
     )
 
 
-def decode_status(identifier: bytes, head: bytes, fields: Sequence[bytes]) -> TaskStatus:
-    """Make a task's status from its record's first line and its state's names and values in turn."""
-    enqueued, _, _, name, _ = json.loads(head)
+def decode_status(found: Sequence[Any]) -> TaskStatus:
+    """Make a task's status of its id, its record's first line, and its state's names and values in turn."""
+    identifier, head, fields = found
+    try:
+        enqueued, _, _, name, _ = json.loads(head)
+        enqueued_at = _instant(enqueued)
+    except UNREADABLE:  # a dead letter because of that; it must not keep the others from being listed
+        name, enqueued_at = "?", _instant(0)
     state = dict(zip(fields[::2], fields[1::2], strict=True))
     return TaskStatus(
         id=identifier.decode(),
         name=name,
         state=TaskState(state.get(b"state", b"pending").decode()),
         attempts=int(state.get(b"attempts", 0)),
-        enqueued_at=_instant(enqueued),
+        enqueued_at=enqueued_at,
         started_at=_instant(int(state[b"started"])) if b"started" in state else None,
         finished_at=_instant(int(state[b"finished"])) if b"finished" in state else None,
         **{name: json.loads(state.get(name.encode(), b"null")) for name in ("progress", "result", "error", "traceback")},

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, InvalidTask, TaskNotFound
 from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, Counts, NewTask, QueueService, Task, TaskState, TaskStatus, encode_json
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, LinkSet
-from indiaai_queue_redis.record import decode_status, decode_task, encode_failure, encode_task
+from indiaai_queue_redis.record import UNREADABLE, decode_status, decode_task, encode_failure, encode_task
 from indiaai_queue_redis.settings import RedisSettings
 
 __all__ = ["RedisQueueService"]
@@ -107,8 +107,8 @@ class RedisQueueService(QueueService):
 
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task."""
-        for found in await self._links.run("inspect", _encode(task_id)):
-            return decode_status(*found)
+        for found in await self._links.run("inspect", task_id):
+            return decode_status(found)
         raise TaskNotFound(task_id)
 
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
@@ -137,15 +137,15 @@ class RedisQueueService(QueueService):
 
     async def cancel(self, task_id: str) -> bool:
         """Stop a task from being worked."""
-        return _is_done(task_id, await self._links.run("cancel", _encode(task_id)))
+        return _is_done(task_id, await self._links.run("cancel", task_id))
 
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return failed tasks, the latest first; `REDIS_MAX_DEAD_LETTERS` says how many are kept."""
-        return [decode_status(*found) for found in await self._links.run("dead", limit)]
+        return [decode_status(found) for found in await self._links.run("dead", limit)]
 
     async def requeue(self, task_id: str) -> bool:
         """Put a failed or cancelled task back into the queue, with its attempts counted from 0 again."""
-        return _is_done(task_id, await self._links.run("requeue", _encode(task_id)))
+        return _is_done(task_id, await self._links.run("requeue", task_id))
 
     async def counts(self) -> Counts:
         """Return how many tasks the queue holds."""
@@ -190,7 +190,7 @@ class RedisQueueService(QueueService):
         for delivery in found:
             try:
                 tasks.append(decode_task(delivery, expires=now + round(self.lease_seconds * 1000)))
-            except (ValueError, TypeError) as error:
+            except UNREADABLE as error:
                 # A stranger wrote it. Were it left, it would come back with every lease and stop whoever claims it.
                 self._leases[delivery[0].decode()] = delivery[3].decode()
                 await self.update_status(delivery[0].decode(), "failed", f"the record is not readable: {error}")
@@ -201,14 +201,10 @@ class RedisQueueService(QueueService):
 
     async def _settle(self, task: str | Task, verb: str, *values: Any) -> bool:
         name, lease = (task.id, task.lease) if isinstance(task, Task) else (task, self._leases.get(task, ""))
-        (done,) = await self._links.run("settle", _encode(name), lease, verb, *values, *[""] * (3 - len(values)))
+        (done,) = await self._links.run("settle", name, lease, verb, *values, *[""] * (3 - len(values)))
         if verb != "renew" and self._leases.get(name) == lease:
             del self._leases[name]
         return bool(done)
-
-
-def _encode(task_id: str) -> bytes:
-    return task_id.encode("utf-8", "surrogatepass")  # a text that no task's id can be is simply not found
 
 
 def _is_done(task_id: str, outcome: int) -> bool:

@@ -43,10 +43,11 @@ class RedisSettings(BackendSettings):
             raise ValueError("expected an address that begins with redis://, rediss:// or unix://")
         try:
             parts = urlsplit(url.get_secret_value())
-            is_sound = parts.port != 0 and rest.count("@") <= 1 and "@" not in parts.path + parts.query + parts.fragment
+            has_place = scheme != "unix" or bool(parts.path.strip("/"))
+            is_sound = has_place and parts.port != 0 and rest.count("@") <= 1 and "@" not in "".join(parts[2:])
         except ValueError:
             is_sound = False
-        if not is_sound or (scheme == "unix" and not parts.path.strip("/")):
+        if not is_sound:
             raise ValueError("expected a host and a port, or a path, with a password's special characters in percent code")
         return url
 
