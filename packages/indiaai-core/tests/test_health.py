@@ -50,7 +50,7 @@ async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert "slow did not answer within 0.05 s" in str(found["slow"].error)
 
 
-async def test_a_service_that_was_late_at_start_is_asked_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_was_late_at_start_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first check may have had a library to import; a service that stays late stays unhealthy."""
     monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.2)
 

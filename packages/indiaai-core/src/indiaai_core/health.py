@@ -9,10 +9,13 @@ from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
 
-__all__ = ["CHECK_TIMEOUT_SECONDS", "Health", "check_all", "check_at_start", "require_healthy"]
+__all__ = ["CHECK_TIMEOUT_SECONDS", "START_ROUNDS", "Health", "check_all", "check_at_start", "require_healthy"]
 
 CHECK_TIMEOUT_SECONDS = 2.0
 """How long one service's check may take before it counts as failed."""
+
+START_ROUNDS = 3
+"""How often a service that does not answer in time is asked at start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class Health:
 
 
 async def check_at_start(services: Mapping[str, Any]) -> dict[str, Health]:
-    """Check services as `check_all` does, and once more those that were late.
+    """Check services as `check_all` does, and those that were late up to `START_ROUNDS` times.
 
-    The first check of all imports a client library, which on a small and busy machine takes seconds; the second finds it.
+    The first check of all imports a client library, which on a small and busy machine takes seconds; the next finds it.
     """
     found = await check_all(services)
-    late = {name: services[name] for name, health in found.items() if health.is_late}
-    return {**found, **await check_all(late)}
+    for _ in range(START_ROUNDS - 1):
+        late = {name: services[name] for name, health in found.items() if health.is_late}
+        found.update(await check_all(late))
+    return found
 
 
 async def check_all(services: Mapping[str, Any]) -> dict[str, Health]:
