@@ -142,6 +142,7 @@ async def test_a_tick_waits_in_the_queue_for_its_time() -> None:
     """Thirty seconds before it is due a tick is enqueued with that delay, under a key of its own."""
     queue, clock = FakeQueue(), Clock(NOON)
     timer = CronTimer(queue, every_minute(), clock=clock.reader(), sleep=clock.sleep)
+    early = ["nobody looked"]
 
     async with anyio.create_task_group() as group:
         group.start_soon(timer.run)
@@ -239,6 +240,7 @@ async def test_a_queue_in_this_process_gets_each_tick_when_it_is_due() -> None:
     """A queue that one worker works gets its ticks on time, also the one just after the start."""
     queue, clock = LonelyQueue(), Clock(NOON + timedelta(seconds=58))
     timer = CronTimer(queue, every_minute(), clock=clock.reader(), sleep=clock.sleep)
+    early = ["nobody looked"]
 
     async with anyio.create_task_group() as group:
         group.start_soon(timer.run)
