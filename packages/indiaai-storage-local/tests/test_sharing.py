@@ -1,0 +1,119 @@
+"""One directory serves several event loops, processes and systems."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from indiaai_core.testing import StorageConformance
+from indiaai_storage_local import LocalSettings, LocalStorageService, folders
+
+FORKING = """
+import asyncio, os, sys
+from pathlib import Path
+from indiaai_storage_local import LocalSettings, LocalStorageService
+
+service = LocalStorageService(LocalSettings(path=Path(sys.argv[1])))
+asyncio.run(service.upload("parent", b"before"))
+child = os.fork()
+if not child:
+    asyncio.run(asyncio.wait_for(service.upload("child", b"after"), 10))
+    assert asyncio.run(service.download("parent")) == b"before"
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert asyncio.run(service.download("child")) == b"after"
+asyncio.run(service.aclose())
+"""
+
+
+def test_a_service_works_from_one_event_loop_after_another(root: Path) -> None:
+    """A service that one loop used is used by the next, also after it was closed."""
+    service = LocalStorageService(LocalSettings(path=root))
+
+    asyncio.run(service.upload("object", b"first loop"))
+    found = asyncio.run(service.download("object"))
+    asyncio.run(service.aclose())
+
+    assert found == asyncio.run(service.download("object")) == b"first loop"
+    asyncio.run(service.aclose())
+
+
+def test_a_service_works_from_several_event_loops_at_once(root: Path) -> None:
+    """Loops in threads of their own share a service."""
+    service = LocalStorageService(LocalSettings(path=root))
+    failures: list[BaseException] = []
+
+    async def work(number: int) -> None:
+        for round_number in range(10):
+            await service.upload(f"{number}/object", b"%d" % round_number)
+            assert await service.download(f"{number}/object") == b"%d" % round_number
+            await service.delete(f"{number}/object")
+
+    def run(number: int) -> None:
+        try:
+            asyncio.run(work(number))
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the test is to show it
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    asyncio.run(service.aclose())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_service_works_after_a_fork(root: Path) -> None:
+    """A child goes on with its parent's service, in threads of its own."""
+    outcome = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, root], capture_output=True, text=True, check=False
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_closing_leaves_no_thread(root: Path) -> None:
+    """The worker threads of a closed service end."""
+    service = LocalStorageService(LocalSettings(path=root))
+    asyncio.run(service.upload("object", b"x"))
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("indiaai-storage-local")]
+
+    asyncio.run(service.aclose())
+    for worker in workers:
+        worker.join(10)
+
+    assert workers
+    assert not any(worker.is_alive() for worker in workers)
+
+
+class TestWithoutDescriptors(StorageConformance):
+    """The backend keeps every promise where a directory cannot be held open, as on Windows."""
+
+    @pytest.fixture(autouse=True)
+    def _paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
+
+
+@pytest.mark.anyio
+async def test_a_planted_link_leads_nowhere_without_descriptors(
+    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where directories are paths, a link that is there is refused on the way."""
+    from indiaai_core.errors import StorageError
+
+    monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
+    await service.check()
+    (root.parent / "outside").mkdir()
+    (root / "objects" / "a%").symlink_to(root.parent / "outside")
+
+    with pytest.raises(StorageError, match="Not a directory"):
+        await service.upload("a/object", b"x")
+    assert list((root.parent / "outside").iterdir()) == []
