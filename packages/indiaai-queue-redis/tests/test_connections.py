@@ -31,6 +31,37 @@ def test_importing_the_package_does_not_load_the_client() -> None:
     assert finished.returncode == 0
 
 
+def test_client_is_loaded_beside_the_event_loop() -> None:
+    """The first call loads the client in a thread: the event loop goes on meanwhile."""
+    code = """
+import asyncio, sys, threading
+from indiaai_core import BackendUnavailable
+from indiaai_queue_redis import RedisQueueService, RedisSettings
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("redis"):
+            threads.add(threading.current_thread() is threading.main_thread())
+
+async def main():
+    service = RedisQueueService(RedisSettings.model_validate({"url": "redis://127.0.0.1:1", "retry_seconds": 0}))
+    try:
+        await service.counts()
+    except BackendUnavailable:
+        pass
+    await service.aclose()
+
+threads = set()
+sys.meta_path.insert(0, Watch())
+asyncio.run(main())
+sys.exit(threads != {False})
+"""
+
+    finished = subprocess.run([sys.executable, "-c", code], check=False)
+
+    assert finished.returncode == 0
+
+
 def test_making_a_service_needs_no_loop_and_no_server() -> None:
     """A service is made without connecting."""
     service = RedisQueueService(RedisSettings.model_validate({"url": "redis://127.0.0.1:1"}))

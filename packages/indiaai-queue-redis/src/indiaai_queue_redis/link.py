@@ -7,10 +7,12 @@ import hashlib
 import logging
 import os
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
@@ -112,7 +114,15 @@ class LinkSet:
         return self._links.get(asyncio.get_running_loop()) or _Link(self._links, self._settings)
 
     async def run(self, name: str, *arguments: Any, block_seconds: float | None = None) -> Any:
-        """Run a script, and again for `retry_seconds` while the server does not serve; raises what `translate` gives."""
+        """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
+
+        Raises:
+            BackendUnavailable: The server did not serve in time, or the service was closed.
+            ConfigurationError: The server does not let us in, or what it holds is not for us.
+            QueueError: It refused.
+        """
+        if "redis.asyncio" not in sys.modules:
+            await asyncio.to_thread(import_module, "redis.asyncio")  # 0.2 s that the event loop need not stand still
         from redis.exceptions import ReadOnlyError, RedisError
 
         patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now

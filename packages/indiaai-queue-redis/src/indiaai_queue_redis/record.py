@@ -81,4 +81,5 @@ def _json(value: Any) -> bytes:
 
 
 def _json_text(value: Any) -> bytes:
+    """Write a text, or the text that stands for another value; None stays None."""
     return _json(value if value is None or isinstance(value, str) else _json(value).decode())
