@@ -91,6 +91,7 @@ class R2Server:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.ignores_conditions = False
+        self.connections = 0
         self.lock = threading.Lock()
         self._numbers = count(1)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -205,6 +206,11 @@ class R2Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Count the connection."""
+        super().setup()
+        self.server.store.connections += 1  # type: ignore[attr-defined] # set by R2Server
 
     def handle_expect_100(self) -> bool:
         """Read on and never answer 100, as R2."""

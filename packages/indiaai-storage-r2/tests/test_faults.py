@@ -43,6 +43,7 @@ async def wait_for(condition: Callable[[], bool]) -> None:
         refusal(400, "IncompleteBody"),
         refusal(408, "RequestTimeout"),
         Answer(502, {}, b"<html>Bad gateway</html>"),
+        Answer(522, {}, b"<html>Connection timed out</html>"),
     ],
     ids=lambda answer: f"{answer.status}",
 )
@@ -317,6 +318,29 @@ async def test_a_store_that_keeps_other_bytes_is_caught(server: R2Server, make_s
 
     with pytest.raises(BackendUnavailable, match="other bytes"):
         await make_service(server.endpoint, retry_seconds=0.1).upload("key", CONTENT)
+
+
+async def test_an_answer_that_is_not_the_store_s_stores_nothing(server: R2Server, make_service: ServiceMaker) -> None:
+    """A 200 of something in between, without an ETag, is never taken for a stored object, nor for the object itself."""
+    page = Answer(200, {"Content-Type": "text/html"}, b"<html>Sign in to use this network</html>")
+    server.faults = [Fault(method, answer=page) for method in ("PUT", "GET") for _ in range(20)]
+    service = make_service(server.endpoint, retry_seconds=0.1)
+
+    with pytest.raises(BackendUnavailable, match="ETag"):
+        await service.upload("key", CONTENT)
+    with pytest.raises(BackendUnavailable, match="ETag"):
+        await service.download("key")
+
+
+async def test_connections_are_kept(server: R2Server, service: R2StorageService) -> None:
+    """Calls that come one after the other share one connection, whole answers and empty ones alike."""
+    for number in range(5):
+        await service.upload(f"key-{number}", CONTENT)
+        await service.download(f"key-{number}")
+        await service.exists("missing")
+        await service.delete(f"key-{number}")
+
+    assert server.connections == 1
 
 
 async def test_only_so_many_parts_are_on_their_way(server: R2Server, make_service: ServiceMaker) -> None:

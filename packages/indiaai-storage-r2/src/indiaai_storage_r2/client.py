@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.errors import client_errors, translate
 from indiaai_storage_r2.retries import RetryPolicy
 from indiaai_storage_r2.settings import R2Settings
@@ -76,7 +77,10 @@ class Connection:
 
     async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
         """Call a function in a worker thread; see `call` for `stop`."""
-        job = self._executor.submit(contextvars.copy_context().run, function)
+        try:
+            job = self._executor.submit(contextvars.copy_context().run, function)
+        except RuntimeError as error:
+            raise StorageError("The storage service was closed while it was used. Close it after its users.") from error
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -110,6 +114,8 @@ class Connection:
             return request(client)
         except client_errors() as error:
             raise translate(error, key=key, endpoint=self.settings.endpoint) from error
+        except KeyError as error:  # something between us and the store answered in its place
+            raise BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.") from error
 
 
 async def settle(job: Future[Any], *, seconds: float) -> None:

@@ -51,6 +51,8 @@ class Reader:
             DamagedObject: The bytes are not those that were stored.
             BackendUnavailable: The store does not answer, or the object was replaced while it was read.
         """
+        if self._position == self._length:
+            return b""
         try:
             block = await self._connection.call(partial(self._read, max_bytes=max_bytes), key=self._key)
         except (RequestRefused, ObjectNotFound) as error:
@@ -75,8 +77,6 @@ class Reader:
 
     def _read(self, client: S3Client, *, max_bytes: int) -> bytes:
         with self._lock:
-            if self._length is not None and self._position >= self._length:
-                return b""
             try:
                 if self._body is None:
                     self._open(client)

@@ -44,7 +44,7 @@ _PASSING = {
     "RequestTimeout",
     "XAmzContentSHA256Mismatch",
 }
-_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+_LASTING_STATUS = {501, 505}
 _TOO_MUCH = {"EntityTooLarge", "KeyTooLongError", "MetadataTooLarge"}
 
 
@@ -111,7 +111,7 @@ def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, e
     asked = f"{getattr(error, 'operation_name', 'The request')} for {key!r}" if key else "The request"
     if key and status == 404 and code in ("NoSuchKey", "NotFound", "404"):
         return ObjectNotFound(key)
-    if code in _PASSING or status in _PASSING_STATUS:
+    if code in _PASSING or status in (408, 429) or (status >= 500 and status not in _LASTING_STATUS):
         return BackendUnavailable(
             f"{endpoint} cannot do it now: {asked} was answered {said}. Try again later.",
             retry_after=_retry_after(status, metadata.get("HTTPHeaders") or {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -71,13 +71,14 @@ class Upload:
         """
         size = self._connection.settings.part_size_bytes
         async with aclosing(split(file_data, size=size, run=self._connection.run)) as payloads:
-            first = await anext(payloads)
-            second = await anext(payloads, None)
+            head = [await anext(payloads)]
+            with suppress(StopAsyncIteration):
+                head.append(await anext(payloads))
             try:
-                if second is None:
-                    await self._put(first)
+                if len(head) == 1:
+                    await self._put(head[0])
                 else:
-                    await self._put_parts((first, second), rest=payloads)
+                    await self._put_parts(head, rest=payloads)
             except RequestRefused as error:
                 if error.code not in ("PreconditionFailed", "NoSuchUpload"):
                     raise
@@ -99,7 +100,7 @@ class Upload:
 
         await self._connection.call(put, key=self._key, stop=payload.stop)
 
-    async def _put_parts(self, head: Iterable[Payload], *, rest: AsyncIterator[Payload]) -> None:
+    async def _put_parts(self, head: list[Payload], *, rest: AsyncIterator[Payload]) -> None:
         if self._condition:  # the store decides at the end: this saves sending all of it in vain
             await self._require_absent()
         try:
@@ -121,10 +122,10 @@ class Upload:
             answer = client.create_multipart_upload(**self._target, **self._description, Metadata=metadata)
             self._upload_id = answer["UploadId"]
 
-    async def _send_parts(self, head: Iterable[Payload], *, rest: AsyncIterator[Payload]) -> tuple[dict[int, str], list[bytes]]:
+    async def _send_parts(self, head: list[Payload], *, rest: AsyncIterator[Payload]) -> tuple[dict[int, str], list[bytes]]:
         etags: dict[int, str] = {}
         digests: list[bytes] = []
-        # Taken before the next part is read: so many parts, and the one that is being filled, are in memory.
+        # So many parts, and one that waits for its turn, are in memory.
         slots = anyio.Semaphore(self._connection.settings.parallel_parts)
 
         async def send(number: int, payload: Payload) -> None:
@@ -141,8 +142,8 @@ class Upload:
 
         try:
             async with anyio.create_task_group() as tasks:
-                for payload in head:
-                    await start(payload)
+                while head:  # emptied, so that nothing holds a part that was sent
+                    await start(head.pop(0))
                 async for payload in rest:
                     await start(payload)
         except BaseExceptionGroup as failures:
