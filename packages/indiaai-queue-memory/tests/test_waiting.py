@@ -283,3 +283,19 @@ async def test_every_method_of_a_closed_service_says_so(queue: InMemoryQueueServ
     for call in calls:
         with pytest.raises(BackendUnavailable, match="closed"):
             await call()
+
+
+async def test_clock_that_fails_locks_nobody_out() -> None:
+    """An error in the middle of a call frees the lock."""
+    clock = HandClock()
+    queue = InMemoryQueueService(MemorySettings(), clock=clock)
+    await queue.enqueue("process")
+    await queue.enqueue("process", delay=1)
+    clock.now = "not a number"  # type: ignore[assignment] # a clock as wrong as it can be
+
+    with pytest.raises(TypeError):
+        await queue.dequeue()
+
+    clock.now = 1.0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await queue.dequeue() is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from plain_queue import PlainQueue
 
-from indiaai_core import InvalidTask, NewTask, QueueFull, QueueService, Unsupported
+from indiaai_core import InvalidTask, NewTask, QueueFull, QueueService, TaskNotFound, TaskStatus, Unsupported
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +111,45 @@ async def test_many_are_taken_until_there_is_none(service: FourMethods) -> None:
 
     assert [task.id for task in first + rest] == ids
     assert none == []
+
+
+async def test_probe_leaves_nothing_to_be_worked() -> None:
+    """A live round trip is cancelled before anybody could take it."""
+    service = PlainQueue()
+
+    await service.probe()
+
+    assert [entry.state for entry in service.shelf.entries.values()] == ["cancelled"]
+
+
+async def test_probe_of_a_backend_without_cancel_queues_nothing() -> None:
+    """Where a task could not be taken back, none is put in."""
+
+    class Plainer(PlainQueue):
+        """A queue without options."""
+
+        capabilities = frozenset()
+
+    service = Plainer()
+
+    await service.probe()
+
+    assert service.shelf.entries == {}
+
+
+async def test_probe_that_fails_takes_its_task_back() -> None:
+    """A step that fails is reported, and leaves nothing behind either."""
+
+    class Forgetful(PlainQueue):
+        """A queue that cannot tell how its tasks are."""
+
+        async def get_status(self, task_id: str) -> TaskStatus:
+            """Know nothing."""
+            raise TaskNotFound(task_id)
+
+    service = Forgetful()
+
+    with pytest.raises(TaskNotFound):
+        await service.probe()
+
+    assert [entry.state for entry in service.shelf.entries.values()] == ["cancelled"]
