@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,7 @@ def test_worker_runs_what_it_is_pointed_to(monkeypatch: pytest.MonkeyPatch, tmp_
         served.append(worker)
 
     monkeypatch.setattr(worker_command, "serve", serve)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # it would stay for the tests that follow
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "acme_tasks.py").write_text("from indiaai_core import Worker\nworker = Worker()\n", encoding="utf-8")
 
@@ -226,6 +228,7 @@ def test_worker_runs_what_it_is_pointed_to(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_worker_says_why_it_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is not there is one sentence and status 1."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     status, text = run("worker", "acme_nowhere:worker")

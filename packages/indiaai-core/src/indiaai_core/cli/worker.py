@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import logging
 
 import anyio
 
@@ -21,7 +20,7 @@ def run_worker(target: str) -> int:
     Args:
         target: Where the worker is: `module:attribute`, looked for in the working directory first, as uvicorn does.
     """
-    sys.path.insert(0, str(Path.cwd()))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         anyio.run(serve, load_worker(target), Platform())
     except IndiaAIError as error:
