@@ -78,9 +78,9 @@ async def prepare(root: Path, objects: dict[str, bytes]) -> None:
 async def perform(root: Path, operation: Operation, *, cut: int, is_half: bool) -> None:
     """Do it, and die at system call number `cut`: before it, or with half of it done."""
     remaining = [cut]
-    vars(os)["fsync"] = lambda descriptor: None  # what a process wrote outlives it: the calls count, the waiting does not
+    os.__dict__["fsync"] = lambda descriptor: None  # what a process wrote outlives it: the calls count, the waiting does not
     for name in CALLS:
-        vars(os)[name] = cutting(getattr(os, name), remaining, is_write=name == "write", is_half=is_half)
+        os.__dict__[name] = cutting(getattr(os, name), remaining, is_write=name == "write", is_half=is_half)
     async with LocalStorageService(LocalSettings(path=root)) as service:
         await operation(service)
 

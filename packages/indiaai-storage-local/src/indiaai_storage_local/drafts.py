@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
+from typing import BinaryIO, cast
 
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
@@ -119,7 +120,8 @@ async def chunks_of(file_data: FileData, threads: DiskThreads) -> AsyncIterator[
             pending = bytearray()
         yield pending
     elif hasattr(file_data, "read"):
-        while piece := _require_bytes(await threads.run(file_data.read, _CHUNK_BYTES)):
+        file = cast(BinaryIO, file_data)
+        while piece := _require_bytes(await threads.run(file.read, _CHUNK_BYTES)):
             yield piece
     else:
         _require_bytes(file_data)

@@ -15,6 +15,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage import ObjectInfo
@@ -292,11 +293,11 @@ def _sweep(temporary: Folder) -> None:
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
     # The lock ends with the process that holds it, whatever its number is and in whichever container it ran.
-    lock: Callable[[int, int], None] | None = getattr(fcntl, "flock", None)
+    known: Any = fcntl
     try:
-        if lock is None:
+        if known is None:
             return False
-        lock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        known.flock(descriptor, known.LOCK_EX | (0 if wait else known.LOCK_NB))
     except OSError:  # held by its writer, or a file system without locks
         return False
     return True
