@@ -56,6 +56,13 @@ class QueueMachine(RuleBasedStateMachine):
         """Settle or renew."""
         self.run_call(self.queue.update(nth=nth, status=status))
 
+    @rule(nth=nth)
+    def renew_after_a_while(self, nth: int) -> None:
+        """Renew when much of the lease has passed, and look when the first one would have ended."""
+        self.now += 0.7 * LEASE_SECONDS
+        self.run_call(self.queue.update(nth=nth, status="processing"))
+        self.now += 0.7 * LEASE_SECONDS
+
     @rule(nth=nth, delay=delays)
     def retry(self, nth: int, delay: float) -> None:
         """Retry a delivery."""

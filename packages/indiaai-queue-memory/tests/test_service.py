@@ -310,3 +310,15 @@ def test_schedule_that_loses_what_it_takes_in_does_not_grow() -> None:
     assert len(schedule._heap) < 100
     assert schedule.pop() is keeper
     assert schedule.first_key() == float("inf")
+
+
+def test_record_that_is_pushed_again_is_moved() -> None:
+    """Only the latest place of a record counts, though the earlier one comes up first."""
+    schedule = Schedule()
+    moved, other = new_record(1), new_record(2)
+    schedule.push(moved, 1)
+    schedule.push(other, 3)
+    schedule.push(moved, 5)
+
+    assert schedule.first_key() == 3
+    assert [schedule.pop(), schedule.pop()] == [other, moved]
