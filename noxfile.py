@@ -1,7 +1,4 @@
-"""What judges this repository. A bare `nox` runs every default session; `nox --list` tells what each promises.
-
-Packages and examples are found by walking. Distributions are tested as the wheels that would be published.
-"""
+"""What judges this repository: a bare `nox` runs every default session. Packages and examples are found by walking."""
 
 from __future__ import annotations
 
@@ -131,10 +128,12 @@ def package(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Sources, tests and examples are typed: mypy, strict, and pyright agree."""
     install(session, [*needs_of_all(), *group(ROOT, "types"), *group(ROOT, "bench")])
+    session.install("--no-deps", *(f"--editable={folder}" for folder in PACKAGES.values()))  # or pyright sees all twice
     session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
     for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
-        path = f"{folder}{os.pathsep}{folder}/tests"  # each by itself: two may have a `conftest`
-        session.run("mypy", f"{folder}", env={"MYPYPATH": path})
+        # Each by itself, for two may have a `conftest`; what a conftest puts on the path is there for mypy too.
+        shared = (path.parent for path in folder.rglob("conftest.py") if "sys.path" in path.read_text("utf-8"))
+        session.run("mypy", f"{folder}", env={"MYPYPATH": os.pathsep.join(map(str, [folder, *shared]))})
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 

@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Read on and never answer 100, as R2."""
         return True
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] # called by position
         """Say nothing."""
 
     def _serve(self) -> None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import BinaryIO, ClassVar, cast
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from indiaai_core.errors import BackendUnavailable, InvalidRequest, ObjectExists, ObjectNotFound, Unsupported
@@ -81,7 +81,9 @@ class MemoryStorageService(StorageService):
         """Read all that is to be stored."""
         if isinstance(file_data, AsyncIterable):
             return await self.gather_stream(key, file_data)
-        return self.gather_buffer(file_data) if not hasattr(file_data, "read") else file_data.read()
+        if hasattr(file_data, "read"):
+            return cast(BinaryIO, file_data).read()
+        return self.gather_buffer(cast(bytes, file_data))
 
     async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
         """Read all of a stream."""

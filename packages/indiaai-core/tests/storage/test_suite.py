@@ -218,7 +218,7 @@ def run(runner: asyncio.Runner, test: Callable[..., Any], arguments: dict[str, A
         if has_failed:
             raise AssertionError(test.__name__)
 
-    handle = test.hypothesis  # Hypothesis documents its `inner_test` for runners of tests
+    handle = vars(test)["hypothesis"]  # Hypothesis documents its `inner_test` for runners of tests
     before, handle.inner_test = handle.inner_test, try_once
     try:
         test(**arguments)

@@ -26,6 +26,7 @@ class Digest(Protocol):
 
     def hexdigest(self) -> str:
         """Return the digest of the bytes so far, as text."""
+        raise NotImplementedError
 
 
 class PartsDigest:

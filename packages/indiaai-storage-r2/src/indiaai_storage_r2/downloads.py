@@ -80,7 +80,7 @@ class Reader:
             try:
                 if self._body is None:
                     self._open(client)
-                block: bytes = self._body.read(max_bytes)
+                block: bytes = self._body.read(max_bytes)  # pyright: ignore[reportOptionalMemberAccess] # `_open` made it
                 self._advance(block)
             except BaseException:
                 self._drop()

@@ -69,7 +69,7 @@ def split(file_data: FileData, *, size: int, run: Run) -> AsyncGenerator[Payload
         return _split_bytes(file_data, size=size)
     if hasattr(file_data, "read"):
         return _split_file(cast(BinaryIO, file_data), size=size, run=run)
-    if hasattr(file_data, "__aiter__"):
+    if isinstance(file_data, AsyncIterable):
         return _split_stream(file_data, size=size)
     raise _not_bytes(file_data)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from indiaai_core.errors import StorageError
 from indiaai_core.storage import FileData, normalize_key
@@ -38,7 +38,7 @@ class RewindingUpload(MemoryStorageService):
 
     async def gather(self, key: str, file_data: FileData) -> bytes:
         if hasattr(file_data, "seek"):
-            file_data.seek(0)
+            cast(BinaryIO, file_data).seek(0)
         return await super().gather(key, file_data)
 
 

@@ -31,7 +31,9 @@ class PostgresqlConnection(asyncpg.Connection):
 
     is_closing = False
 
-    def close(self, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
+    def close(  # pyright: ignore[reportIncompatibleMethodOverride] # it takes `async def` for more than a coroutine
+        self, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Cancel what is under way, say goodbye and close."""
         return self._close(timeout)
 

@@ -38,3 +38,4 @@ class Fetch(Protocol):
             headers: Header fields to send.
             body: What to send after them.
         """
+        raise NotImplementedError
