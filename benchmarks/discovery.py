@@ -20,7 +20,7 @@ CONTENDERS = {
     "stdlib": ("import importlib.metadata", "list(importlib.metadata.entry_points(group='indiaai.storage'))"),
     "importlib_metadata": ("import importlib_metadata", "list(importlib_metadata.entry_points(group='indiaai.storage'))"),
     "stevedore": (
-        "import os; from stevedore import NamedExtensionManager; import stevedore._cache; stevedore._cache._c._disable_caching = True",
+        "from stevedore import NamedExtensionManager, _cache; _cache._c._disable_caching = True",
         "NamedExtensionManager('indiaai.storage', ['bench0'], invoke_on_load=False)",
     ),
     "pluggy": (
