@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from indiaai_core.testing import StorageConformance
-from indiaai_storage_local import LocalSettings, LocalStorageService, folders
+from indiaai_storage_local import LocalSettings, LocalStorageService, folders, tree
 
 FORKING = """
 import asyncio, os, sys
@@ -95,11 +95,12 @@ def test_closing_leaves_no_thread(root: Path) -> None:
 
 
 class TestWithoutDescriptors(StorageConformance):
-    """The backend keeps every promise where a directory cannot be held open, as on Windows."""
+    """The backend keeps every promise where there are neither open directories nor locks, as on Windows."""
 
     @pytest.fixture(autouse=True)
     def _paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
+        monkeypatch.setattr(tree, "fcntl", None)
 
 
 @pytest.mark.anyio

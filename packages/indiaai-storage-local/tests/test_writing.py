@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
-from indiaai_core.errors import BackendUnavailable, InvalidRequest, StorageError
+from indiaai_core.errors import BackendUnavailable, InvalidRequest, ObjectExists, ObjectNotFound, StorageError
 from indiaai_storage_local import LocalSettings, LocalStorageService
 
 pytestmark = pytest.mark.anyio
@@ -201,30 +204,117 @@ async def test_no_system_call_runs_on_the_event_loop(service: LocalStorageServic
     assert on_loop == []
 
 
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
 async def test_a_cancelled_upload_ends_before_its_caller_goes_on(
-    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch
+    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """A caller that is cancelled while the disk is waited for finds the old object, and no thread still at work."""
     await service.upload("object", b"old")
-    reached, released = threading.Event(), threading.Event()
-    fsync = os.fsync
-
-    def slow(descriptor: int) -> None:
-        reached.set()
-        assert released.wait(10)
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", slow)
-    with anyio.fail_after(10):
+    with Slow(monkeypatch, call) as slow, anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(service.upload, "object", b"new" * 1_000_000)
-            await anyio.to_thread.run_sync(reached.wait)
+            await slow.until_reached()
             group.cancel_scope.cancel()
-            released.set()
-    monkeypatch.undo()
+            slow.released.set()
 
     assert await service.download("object") == b"old"
     assert leftovers(root) == []
+
+
+async def test_a_task_that_is_cancelled_again_and_again_waits_all_the_same(
+    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asyncio's own cancellation, repeated, neither leaves a file behind nor publishes one."""
+    await service.upload("object", b"old")
+    with Slow(monkeypatch, "fsync") as slow, anyio.fail_after(10):
+        task = asyncio.create_task(service.upload("object", b"new"))
+        await slow.until_reached()
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        slow.released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert await service.download("object") == b"old"
+    assert leftovers(root) == []
+
+
+async def test_a_cancelled_read_leaves_no_file_open(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was opened for a caller who is gone is closed."""
+    await service.upload("object", b"x")
+    before = open_files()
+    with Slow(monkeypatch, "lseek") as slow, anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(service.open, "object")
+            await slow.until_reached()
+            group.cancel_scope.cancel()
+            slow.released.set()
+
+    assert open_files() == before
+
+
+async def test_no_call_leaves_a_file_open(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it succeeds or fails, what a call opened is closed when it is over."""
+    await service.get_url("object")
+    before = open_files()
+
+    for content in (b"x", pieces(b"x" * 3000)):
+        await service.upload("a/object", content)
+    await service.copy("a/object", "b/copy")
+    await service.stat("a/object")
+    async for _ in service.stream("a/object", chunk_size=1000):
+        continue
+    [info async for info in service.list()]
+    for key in ("a/missing", "missing/a"):
+        with pytest.raises(ObjectNotFound):
+            await service.download(key)
+    with pytest.raises(ObjectExists):
+        await service.upload("a/object", b"y", if_absent=True)
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(BackendUnavailable):
+        await service.upload("a/object", b"y")
+
+    assert open_files() == before
+
+
+def no_space(_: int) -> None:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def open_files() -> int:
+    """Return how many descriptors this process has open."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("open files cannot be counted here")
+    return len(os.listdir("/proc/self/fd"))
+
+
+class Slow:
+    """Makes the first call of a system function wait until it is released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Patch `os.<name>`."""
+        self.reached, self.released = threading.Event(), threading.Event()
+        self._patch, self._name, self._call = monkeypatch, name, getattr(os, name)
+
+    def __enter__(self) -> Self:
+        self._patch.setattr(os, self._name, self._wait)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self._patch.setattr(os, self._name, self._call)
+
+    async def until_reached(self) -> None:
+        """Wait until the call was made."""
+        await anyio.to_thread.run_sync(self.reached.wait, 10)
+
+    def _wait(self, *arguments: Any, **options: Any) -> Any:
+        if not self.reached.is_set():
+            self.reached.set()
+            assert self.released.wait(10)
+        return self._call(*arguments, **options)
 
 
 async def test_a_stream_is_never_held_whole(service: LocalStorageService) -> None:
