@@ -63,7 +63,7 @@ async def test_head_answers_as_get_without_the_body(http: Fetch, url: str) -> No
     [
         ("image/png", "inline", "default-src 'none'; sandbox"),
         ("Text/Plain; charset=utf-8", "inline", "default-src 'none'; sandbox"),
-        ("application/pdf", "inline", "default-src 'none'"),
+        ("application/pdf", "inline", "default-src 'none'; sandbox"),
         ("text/html", "attachment", None),
         ("image/svg+xml", "attachment", None),
         ("application/xhtml+xml", "attachment", None),

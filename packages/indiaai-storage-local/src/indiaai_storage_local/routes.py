@@ -156,9 +156,8 @@ def _describe(info: ObjectInfo) -> Headers:
     }
     headers["content-disposition"] += f"; filename*=UTF-8''{quote(info.key.rpartition('/')[2], safe='')}"
     if kind in _INLINE:
-        # What a stranger uploaded shares the application's origin: it may show itself there and do nothing else. A sandboxed
-        # PDF is blocked by Chromium's viewer, which runs in an origin of its own: PDF gets the policy that it can live with.
-        headers["content-security-policy"] = "default-src 'none'" + ("" if kind == "application/pdf" else "; sandbox")
+        # What a stranger uploaded shares the application's origin: it may show itself there and do nothing else.
+        headers["content-security-policy"] = "default-src 'none'; sandbox"
     return headers
 
 
