@@ -10,12 +10,14 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util.concurrency import in_greenlet
 
-__all__ = ["Engines", "LoopEngines"]
+__all__ = ["Engines", "LoopEngines", "shield_termination"]
 
 FOREIGN_CLOSE_SECONDS = 5.0
 """How long to wait for another thread's loop to close its own engines."""
@@ -50,6 +52,32 @@ class Engines:
             await engine.dispose()
         if self.drain is not None:
             await self.drain()
+
+
+def shield_termination(engine: AsyncEngine, close: Callable[[Any], Awaitable[None]]) -> None:
+    """Close connections that are given up, such as those of cancelled statements, where a cancellation cannot disturb it.
+
+    SQLAlchemy closes them within the cancelled task. Under anyio its waiting is then cancelled again: it cuts the connection
+    off, so that the server works on, and some of its versions lose the place in the pool.
+
+    Args:
+        engine: The engine.
+        close: Closes a driver's connection for good; it must not raise.
+    """
+    dialect: Any = engine.sync_engine.dialect
+    plain = dialect.do_terminate
+
+    async def close_shielded(connection: Any) -> None:
+        with anyio.CancelScope(shield=True):
+            await close(connection)
+
+    def do_terminate(connection: Any) -> None:
+        if in_greenlet():
+            connection.run_async(close_shielded)
+        else:  # the garbage collector's
+            plain(connection)
+
+    dialect.do_terminate = do_terminate
 
 
 Lifetime = AsyncGenerator[None, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,39 +15,20 @@ import asyncpg
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
 from indiaai_db.postgresql.url import PostgresqlUrl
 
-__all__ = ["Opener", "PostgresqlConnection"]
+__all__ = ["Opener", "close_for_good"]
+
+GOODBYE_SECONDS = 2.0
 
 REPLICA_RETRY_SECONDS = 5.0
 """For how long a replica that did not answer is left out."""
 
 
-class PostgresqlConnection(asyncpg.Connection):
-    """A connection whose cancelled statement is cancelled on the server too.
-
-    Under anyio a cancelled task cannot wait for the goodbye that asyncpg is saying, and cuts the connection at once: the
-    server then works on, and holds its locks, until it has something to say. Here the goodbye, 2 seconds at most, is
-    waited for by a task of its own.
-    """
-
-    is_closing = False
-
-    def close(  # pyright: ignore[reportIncompatibleMethodOverride] # it takes `async def` for more than a coroutine
-        self, *, timeout: float | None = None
-    ) -> Coroutine[Any, Any, None]:
-        """Cancel what is under way, say goodbye and close."""
-        return self._close(timeout)
-
-    async def _close(self, timeout: float | None) -> None:
-        self.is_closing = True
-        try:
-            await super().close(timeout=timeout)
-        finally:
-            self.is_closing = False
-
-    def terminate(self) -> None:
-        """Close without goodbye, unless it is being said."""
-        if not self.is_closing:
-            super().terminate()
+async def close_for_good(connection: asyncpg.Connection) -> None:
+    """Cancel on the server what is under way, say goodbye and close; after 2 seconds without the goodbye."""
+    try:
+        await connection.close(timeout=GOODBYE_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it was broken before
+        connection.terminate()
 
 
 @dataclass
@@ -104,7 +85,7 @@ class Opener:
         timeout = url.connect_timeout_seconds or self.connect_timeout_seconds
         try:
             with anyio.fail_after(timeout):  # over all hosts and addresses; asyncpg's own counts for each
-                return await asyncpg.connect(url.dsn, timeout=timeout, connection_class=PostgresqlConnection, **self.options)
+                return await asyncpg.connect(url.dsn, timeout=timeout, **self.options)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
             raise _explain_opening(error, url) from error
 

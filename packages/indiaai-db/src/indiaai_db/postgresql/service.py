@@ -18,9 +18,9 @@ from sqlalchemy.pool import NullPool
 
 from indiaai_core.errors import BackendUnavailable, IndiaAIError
 from indiaai_db.backend import SqlalchemyDatabaseService
-from indiaai_db.engines import Engines
+from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import ReadOnlySession, TransactionConflict
-from indiaai_db.postgresql.connection import Opener
+from indiaai_db.postgresql.connection import Opener, close_for_good
 from indiaai_db.postgresql.settings import PostgresqlSettings
 from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
 from indiaai_db.types import dump_json
@@ -89,13 +89,17 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         return self._new_engine(self._opener(), poolclass=NullPool)
 
     def _new_engine(self, opener: Opener, **options: Any) -> AsyncEngine:
-        return create_async_engine(
+        # Without a name a statement is gone after its transaction, whichever server connection the pooler gives next.
+        statements = {} if self._settings.prepared_statements else {"prepared_statement_name_func": str}
+        engine = create_async_engine(
             "postgresql+asyncpg://",
-            connect_args={"async_creator_fn": opener},
+            connect_args={"async_creator_fn": opener} | statements,
             json_serializer=dump_json,
             isolation_level=self._settings.isolation_level,
             **options,
         )
+        shield_termination(engine, close_for_good)
+        return engine
 
     def _pool(self) -> dict[str, Any]:
         return {

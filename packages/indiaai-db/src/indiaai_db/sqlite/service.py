@@ -11,13 +11,14 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
 from indiaai_db.backend import SqlalchemyDatabaseService
-from indiaai_db.engines import Engines
+from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
 from indiaai_db.sqlite.connection import Opener, begin_immediate, primary_code
+from indiaai_db.sqlite.driver import SqliteConnection
 from indiaai_db.sqlite.settings import SqliteSettings
 from indiaai_db.types import dump_json
 
@@ -60,10 +61,14 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
             )
         wait = self._settings.busy_timeout_seconds
         # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
-        writer = _new_engine(self._opener(), pool_size=1, max_overflow=0, pool_timeout=wait)
+        writer = _new_engine(self._opener(), poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=wait)
         event.listen(writer.sync_engine, "begin", _immediate(wait, wait))
         reader = _new_engine(
-            self._opener(is_read_only=True), pool_size=self._settings.readers, max_overflow=0, pool_timeout=wait
+            self._opener(is_read_only=True),
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=self._settings.readers,
+            max_overflow=0,
+            pool_timeout=wait,
         )
         event.listen(reader.sync_engine, "begin", _deferred)
         return Engines(writer=writer, reader=reader, serializable=writer)
@@ -100,9 +105,11 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
 
 
 def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         "sqlite+aiosqlite:///file", connect_args={"async_creator_fn": opener}, json_serializer=dump_json, **options
     )
+    shield_termination(engine, SqliteConnection.close)
+    return engine
 
 
 def _immediate(timeout_seconds: float, busy_timeout_seconds: float) -> Callable[[Connection], None]:
