@@ -28,6 +28,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in ("DATABASE_TYPE", "DATABASE_URL", "SQLITE_DB_PATH"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # Alembic puts applications on it
     monkeypatch.setattr("indiaai_core.platform._default", None)  # each test reads the environment anew
 
 

@@ -76,6 +76,8 @@ def application(tmp_path: Path) -> Path:
     folder.mkdir()
     write_application(folder)
     (folder / "models.py").write_text(MODELS)
+    importlib.invalidate_caches()  # a folder of this name may have been looked at within the same tick of its clock
+    sys.modules.pop("models", None)
     (folder / "migrations" / "env.py").write_text(
         "from indiaai_db.migrations import run\nfrom models import Tables\n\nrun(Tables.metadata)\n"
     )
@@ -165,8 +167,6 @@ def test_autogenerate_leaves_a_plugins_tables_alone(
 ) -> None:
     """A plugin's tables, which are in no model of the application's, are not dropped; new revisions go to its own branch."""
     monkeypatch.setenv("SQLITE_DB_PATH", str(tmp_path / "test.db"))
-    monkeypatch.syspath_prepend(str(application))
-    sys.modules.pop("models", None)
     config = application / "alembic.ini"
     migrations.run_command("upgrade", config, "head")
 
@@ -297,7 +297,6 @@ def invoke(*arguments: str) -> Any:
 def test_commands_migrate_the_selected_database(application: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`indiaai db` writes, runs, shows, checks and takes back migrations without an alembic command."""
     monkeypatch.chdir(application)
-    monkeypatch.syspath_prepend(str(application))
 
     lines = ("revision -m first", "upgrade", "current", "check", "downgrade -1", "check", "downgrade -1")
     results = [invoke(*line.split()) for line in lines]

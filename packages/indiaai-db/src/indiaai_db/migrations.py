@@ -48,7 +48,7 @@ _ALEMBIC_INI = """\
 # variables say which database it is.
 [alembic]
 script_location = %(here)s/{folder}
-prepend_sys_path = .
+prepend_sys_path = %(here)s
 path_separator = os
 """
 

@@ -21,7 +21,8 @@ __all__ = ["SqliteConnection", "SqliteHandle"]
 
 INTERRUPT_EVERY_SECONDS = 0.02
 
-_ENDINGS = frozenset({"commit", "rollback", "close"})
+_TRANSACTION_ENDINGS = frozenset({"commit", "rollback"})
+_ENDINGS = _TRANSACTION_ENDINGS | {"close"}
 
 
 class SqliteHandle(sqlite3.Connection):
@@ -43,17 +44,27 @@ class SqliteConnection(aiosqlite.Connection):
         super().__init__(connector, 64)
         self._thread.daemon = True  # not the last one to keep the process alive
         self._stopping: asyncio.Future[Any] | None = None
+        self._has_begun = False
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call `function(handle, *arguments)` in the connection's thread."""
         return await self._execute(partial(function, self._conn), *arguments)
 
+    async def begin_deferred(self) -> None:
+        """Begin a transaction that reads, without waiting for the thread: it cannot fail, and what follows comes after it."""
+        self._has_begun = True
+        self._tx.put_nowait((None, partial(self._conn.execute, "BEGIN")))
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._running or self._connection is None:
             raise ValueError("Connection closed")  # SQLAlchemy knows aiosqlite's error by these words
+        name = getattr(fn, "__name__", "")
+        if name in _TRANSACTION_ENDINGS and not self._has_begun and not self._connection.in_transaction:
+            return None  # SQLAlchemy rolls back whatever it gives back: half of a short transaction's way to the thread
         done = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
-        if getattr(fn, "__name__", "") in _ENDINGS:
+        if name in _ENDINGS:
+            self._has_begun = self._has_begun and name not in _TRANSACTION_ENDINGS
             with anyio.CancelScope(shield=True):
                 return await asyncio.shield(done)
         try:

@@ -122,7 +122,7 @@ def _immediate(timeout_seconds: float, busy_timeout_seconds: float) -> Callable[
 
 
 def _deferred(connection: Connection) -> None:
-    _driver(connection).run_async(lambda driver: driver.execute("BEGIN"))
+    _driver(connection).run_async(SqliteConnection.begin_deferred)
 
 
 def _driver(connection: Connection) -> Any:
