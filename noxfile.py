@@ -85,7 +85,7 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest from the root, with nothing of the tree importable."""
-    session.env["COVERAGE_FILE"] = f"{session.create_tmp()}/coverage"
+    session.env["COVERAGE_FILE"] = f"{session.virtualenv.location}/coverage"
     session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs)
 
 
@@ -93,7 +93,7 @@ def run_tests(session: nox.Session, folder: Path) -> None:
     """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
     itself = [folder.name] if folder.name in PACKAGES else needs(folder)
     install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
-    is_covered = "coverage" in load(folder).get("tool", {}) and not session.posargs
+    is_covered = "coverage" in load(folder).get("tool", {}) and not (session.posargs or session.python)
     run_pytest(session, f"{folder}/tests", *(["--cov", f"--cov-config={folder}/pyproject.toml"] if is_covered else []))
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 def new_application(path: Path) -> tuple[FastAPI, Platform]:
     """Return an application that adds accounts, and its platform."""
     app = FastAPI()
-    platform = install(app, platform=Platform({"SQLITE_DB_PATH": str(path), "STORAGE_TYPE": "local", "QUEUE_TYPE": "memory"}))
+    platform = install(app, platform=Platform({"SQLITE_DB_PATH": str(path)}))
 
     @app.post("/accounts/{number}")
     async def add(number: int, database: Database) -> str:

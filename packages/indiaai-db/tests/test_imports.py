@@ -12,7 +12,7 @@ import pytest
     ("statement", "absent"),
     [
         ("import indiaai_db", ["sqlalchemy", "alembic", "aiosqlite", "asyncpg", "fastapi", "pytest", "pydantic"]),
-        ("from indiaai_core import get_service; get_service('storage')", ["sqlalchemy", "aiosqlite", "asyncpg", "typer"]),
+        ("from indiaai_core import Platform; Platform().hooks", ["sqlalchemy", "aiosqlite", "asyncpg", "typer"]),
         ("import indiaai_db.sqlite", ["asyncpg", "alembic", "fastapi", "pytest"]),
         ("from indiaai_db import Base", ["asyncpg", "alembic", "aiosqlite", "fastapi"]),
         ("import indiaai_db.hooks", ["sqlalchemy", "typer", "alembic"]),

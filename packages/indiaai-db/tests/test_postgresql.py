@@ -47,7 +47,7 @@ def closed_port() -> int:
 async def test_the_platform_serves_postgresql_from_a_providers_url(postgresql_url: str) -> None:
     """With DATABASE_URL as other clients print it, a platform opens PostgreSQL and runs a transaction."""
     url = f"{postgresql_url}?sslmode=disable&channel_binding=prefer&pgbouncer=true&connect_timeout=10"
-    settings = {"DATABASE_TYPE": "postgresql", "DATABASE_URL": url, "STORAGE_TYPE": "local", "QUEUE_TYPE": "memory"}
+    settings = {"DATABASE_TYPE": "postgresql", "DATABASE_URL": url}
 
     async with Platform(settings) as platform:
         service = platform.get_service("database")

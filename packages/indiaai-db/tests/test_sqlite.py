@@ -179,7 +179,7 @@ async def test_a_database_in_memory_is_refused(path: str, monkeypatch: pytest.Mo
 
 async def test_the_platform_serves_sqlite_without_any_setting(tmp_path: Path) -> None:
     """With no variable set, a platform opens SQLite at ./data/indiaai.db."""
-    async with Platform({"STORAGE_TYPE": "local", "QUEUE_TYPE": "memory"}) as platform:
+    async with Platform() as platform:
         assert isinstance(platform.get_service("database"), SqliteDatabaseService)
 
     assert (tmp_path / "data" / "indiaai.db").is_file()
