@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from indiaai_core import ObjectInfo, ObjectNotFound, StorageService
+from indiaai_core import ObjectInfo, ObjectNotFound, Service, StorageService
 from indiaai_core.storage import FileData
 from indiaai_core.wrappers import observe
 
@@ -146,3 +146,22 @@ async def test_wrappers_can_be_put_over_wrappers() -> None:
     _ = [chunk async for chunk in both.stream("a")]
 
     assert outer == ["upload", "stream"] == [name for name, _ in heard]
+
+
+async def test_every_kind_of_parameter_is_handed_on() -> None:
+    """Whatever a layer's operations take, positions, keywords and defaults arrive as they were given."""
+
+    class Odd(Service):
+        async def call(self, first: int, second: int = 2, *rest: int, key: str = "k", **named: int) -> tuple[Any, ...]:
+            return first, second, rest, key, named
+
+        async def only(self, *, key: str) -> str:
+            return key
+
+    service: Any = observe(Odd(), interface=Odd, observer=lambda *_: None)
+
+    assert await service.call(1) == (1, 2, (), "k", {})
+    assert await service.call(1, 3, 4, 5, key="x", more=6) == (1, 3, (4, 5), "x", {"more": 6})
+    assert await service.only(key="y") == "y"
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'first'"):
+        await service.call()
