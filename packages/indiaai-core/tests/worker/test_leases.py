@@ -11,6 +11,8 @@ import pytest
 
 from indiaai_core import Task, TaskState, Worker
 from indiaai_core.worker import OutcomeKind, TaskContext
+from indiaai_core.worker.leases import Lease, LeaseKeeper
+from indiaai_core.worker.outage import Outage
 from worker_fakes import FakeQueue, until
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +42,23 @@ async def test_a_lease_is_renewed_while_its_handler_runs(queue: FakeQueue, worke
 
     assert calls == [1]
     assert 6 <= queue.calls.count("update_status:processing") <= 12
+
+
+async def test_a_lease_that_is_overdue_is_renewed_at_once(queue: FakeQueue) -> None:
+    """A lease that fell due while others were renewed, or while the loop was blocked, is late and ends nothing."""
+    await queue.enqueue("process")
+    delivery = await queue.dequeue()
+    assert delivery is not None
+    lease, keeper = Lease(delivery, LEASE_SECONDS), LeaseKeeper(queue, Outage())
+    lease.renews_at -= 60
+
+    async with anyio.create_task_group() as group:
+        keeper.hold(lease)
+        group.start_soon(keeper.run)
+        await until(lambda: "update_status:processing" in queue.calls)
+        group.cancel_scope.cancel()
+
+    assert not lease.is_over
 
 
 async def test_a_plain_handler_s_lease_is_renewed_too(queue: FakeQueue, worker: Worker) -> None:

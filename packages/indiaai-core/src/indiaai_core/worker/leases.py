@@ -141,7 +141,9 @@ class LeaseKeeper:
         clock = asyncio.get_running_loop().time
         while True:
             next_look = clock() + self._queue.lease_seconds / 3
-            await anyio.sleep(min([next_look, *(lease.renews_at for lease in self._held)]) - clock())
+            wake_at = min([next_look, *(lease.renews_at for lease in self._held)])
+            # It may be past already: one lease falls due while others are renewed, or while somebody blocks the loop.
+            await anyio.sleep(max(0.0, wake_at - clock()))
             due = [lease for lease in self._held if lease.renews_at <= clock()]
             if due:
                 # Side by side: a slow answer for one must not let another's lease run out.
