@@ -111,10 +111,15 @@ async def measure(rounds: int) -> None:
                 samples[name].append(time_sync(function))
             for name, call in calls.items():
                 samples[name].append(await time_async(call))
+    show(samples, list(calls), rounds)
+
+
+def show(samples: dict[str, list[float]], operations: list[str], rounds: int) -> None:
+    """Print the medians, and what each operation adds to the bare one."""
     bare = statistics.median(samples["backend.download"])
     print(f"{'median of ' + str(rounds) + ' batches':36}{'ns a call':>12}{'over the bare call':>22}")
     for name, values in samples.items():
-        added = f"{statistics.median(values) - bare:22.0f}" if name in calls else ""
+        added = f"{statistics.median(values) - bare:22.0f}" if name in operations else ""
         print(f"{name:36}{statistics.median(values):12.0f}{added}")
 
 
