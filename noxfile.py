@@ -64,7 +64,7 @@ def install(session: nox.Session, requirements: Iterable[str]) -> None:
             ours.setdefault(name, set()).update(requirement.extras)
             further = map(Requirement, needs(PACKAGES[name], requirement.extras))
             pending += [line for line in further if canonicalize_name(line.name) in PACKAGES]
-    session.install(*sorted(others), *(f"{built(name)}[{','.join(sorted(extras))}]" for name, extras in ours.items()))
+    session.install(*sorted(others), *(f"{built(name)}[{','.join(sorted(ours[name]))}]".removesuffix("[]") for name in ours))
 
 
 def built(name: str, folder: Path = DIST) -> Path:
