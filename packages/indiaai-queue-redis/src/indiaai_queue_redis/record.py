@@ -6,11 +6,11 @@ The layout is a format with a version of its own: `docs/reference/formats/queue-
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from indiaai_core.queue import NewTask, Task, TaskState, TaskStatus, encode_json
+from indiaai_core.queue import NewTask, StatusUpdate, Task, TaskState, TaskStatus
 
 __all__ = ["UNREADABLE", "decode_status", "decode_task", "encode_failure", "encode_task"]
 
@@ -24,12 +24,9 @@ def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
     return head[1:] + b"\n" + task.encoded(max_bytes)
 
 
-def encode_failure(data: Any, *, max_bytes: int) -> tuple[bytes, bytes]:
-    """Return error and traceback as JSON, from what `update_status` takes with `failed`; raises `InvalidTask`."""
-    encode_json(data, what="the error", max_bytes=max_bytes)
-    if isinstance(data, Mapping) and "error" in data:
-        return _json_text(data["error"]), _json_text(data.get("traceback"))
-    return _json_text(data), b"null"
+def encode_failure(update: StatusUpdate) -> tuple[bytes, bytes]:
+    """Return error and traceback as JSON."""
+    return _json(update.error), _json(update.traceback)
 
 
 def decode_task(delivery: Sequence[Any], *, expires: int) -> Task:
@@ -78,8 +75,3 @@ def _instant(milliseconds: int) -> datetime:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _json_text(value: Any) -> bytes:
-    """Write a text, or the text that stands for another value; None stays None."""
-    return _json(value if value is None or isinstance(value, str) else _json(value).decode())

@@ -10,8 +10,19 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, InvalidTask, TaskNotFound
-from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, Counts, NewTask, QueueService, Task, TaskState, TaskStatus, encode_json
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, TaskNotFound
+from indiaai_core.queue import (
+    DEFAULT_MAX_ATTEMPTS,
+    Counts,
+    NewTask,
+    QueueService,
+    StatusUpdate,
+    Task,
+    TaskState,
+    TaskStatus,
+    check_delay,
+    check_limit,
+)
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, LinkSet
 from indiaai_queue_redis.record import UNREADABLE, decode_status, decode_task, encode_failure, encode_task
 from indiaai_queue_redis.settings import RedisSettings
@@ -89,8 +100,7 @@ class RedisQueueService(QueueService):
 
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease up to `limit` tasks, at most 1,000, in one round trip; waits for the first as `dequeue` does."""
-        if type(limit) is not int or limit < 1:
-            raise InvalidTask(f"limit={limit!r}: expected a whole number of at least 1.")
+        check_limit(limit)
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or 0)
         tasks, ahead = await self._claim(min(limit, BATCH))
@@ -113,23 +123,20 @@ class RedisQueueService(QueueService):
 
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Settle or renew a task under its lease, in one round trip."""
-        limit = self._settings.max_task_bytes
-        if status == TaskState.FAILED:
-            return await self._settle(task_id, "fail", *encode_failure(data, max_bytes=limit))
-        if status == TaskState.COMPLETED:
-            return await self._settle(task_id, "complete", encode_json(data, what="the result", max_bytes=limit))
-        if status == TaskState.PROCESSING:
-            progress = b"" if data is None else encode_json(data, what="the progress", max_bytes=limit)
-            return await self._settle(task_id, "renew", progress)
-        raise InvalidTask(f"status={status!r}: expected completed, failed or processing.")
+        update = StatusUpdate.of(status, data, max_bytes=self._settings.max_task_bytes)
+        if update.state is TaskState.FAILED:
+            return await self._settle(task_id, "fail", *encode_failure(update))
+        if update.state is TaskState.COMPLETED:
+            return await self._settle(task_id, "complete", update.data or b"null")
+        return await self._settle(task_id, "renew", update.data or b"")
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last."""
-        seconds = NewTask(task.name, delay=delay).delay  # refuses what no task can be enqueued with
-        failure = encode_failure({"error": error, "traceback": traceback}, max_bytes=self._settings.max_task_bytes)
+        check_delay(delay)
+        failure = encode_failure(StatusUpdate.failure(error, traceback=traceback))
         if task.is_last_attempt:
             return await self._settle(task, "fail", *failure)
-        return await self._settle(task, "retry", *failure, math.ceil(seconds * 1000))
+        return await self._settle(task, "retry", *failure, math.ceil(delay * 1000))
 
     async def release(self, task: Task) -> bool:
         """Give a task back untouched, to the front; the attempt does not count."""
