@@ -327,3 +327,32 @@ def test_installed_hooks_are_registered_and_a_broken_one_is_left_out(
 def test_nothing_wraps_where_nobody_asked(local: SitePackages) -> None:
     """Without a wrapper the application holds the backend itself: a call costs nothing more."""
     assert type(get_storage_service()).__name__ == "Backend"
+
+
+async def test_a_stranger_s_layer_need_not_extend_service(site: SitePackages) -> None:
+    """An interface of one abstract method is a layer: its backend is made and opened, and asked for no more than it has."""
+    source = """
+        from abc import ABC, abstractmethod
+        from indiaai_core import Layer
+
+        class Notify(ABC):
+            @abstractmethod
+            async def send(self, text): ...
+
+        class Backend(Notify):
+            __slots__ = ()
+
+            async def send(self, text):
+                return text
+
+        LAYER = Layer("notify", Notify, "console")
+    """
+    entry_points = "[indiaai.layers]\nnotify = acme_notify:LAYER\n[indiaai.notify]\nconsole = acme_notify:Backend\n"
+    site.install("acme-notify", entry_points=entry_points, modules={"acme_notify": source})
+
+    async with Platform() as platform:
+        sent = await get_service("notify").send("hello")
+        found = await platform.check()
+
+    assert sent == "hello"
+    assert found["notify"].is_healthy

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
+from indiaai_core.layers import lifecycle_of
 
 __all__ = ["CHECK_TIMEOUT_SECONDS", "START_ROUNDS", "Health", "check_all", "check_at_start", "require_healthy"]
 
@@ -74,7 +75,7 @@ async def _check(name: str, service: Any) -> Health:
     is_late = False
     try:
         with anyio.fail_after(CHECK_TIMEOUT_SECONDS):
-            await service.check()
+            await lifecycle_of(service, "check")()
     except TimeoutError:
         error = BackendUnavailable(f"{name} did not answer within {CHECK_TIMEOUT_SECONDS:g} s.")
         is_late = True

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from indiaai_core.errors import Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from indiaai_core.settings import BackendSettings
 
-__all__ = ["Layer", "Service"]
+__all__ = ["Layer", "Service", "lifecycle_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Layer:
 
     Attributes:
         name: What the variable `<NAME>_TYPE` and the group `indiaai.<name>` are made of: lower case, `[a-z][a-z0-9_]*`.
-        interface: The abstract class that every backend of the layer extends.
+        interface: The abstract class that every backend of the layer extends. It extends `Service` itself, or else its
+            backends are neither checked nor closed unless they have those methods.
         default_backend: The backend that is used when `<NAME>_TYPE` is not set.
         contract_version: The version of the contract that `interface` states. Raise it when a backend
             that was right before would be wrong after.
@@ -116,3 +118,19 @@ class Service(ABC):  # noqa: B024 - what must be implemented is each layer's to 
     ) -> None:
         """Close the service."""
         await self.aclose()
+
+
+def lifecycle_of(service: object, *names: str) -> Callable[[], Awaitable[None]]:
+    """Return the first of these methods that a service has, or one that does nothing.
+
+    A stranger's interface need not extend `Service`; the platform asks it for no more than it has.
+
+    Args:
+        service: The service.
+        names: The methods, such as `probe` and then `check`.
+    """
+    return next((getattr(service, name) for name in names if hasattr(service, name)), _do_nothing)
+
+
+async def _do_nothing() -> None:
+    pass

@@ -17,6 +17,7 @@ from indiaai_core.discovery import catalogue
 from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, Fault
 from indiaai_core.hooks import HOOKS_GROUP, new_plugin_manager
+from indiaai_core.layers import Service, lifecycle_of
 from indiaai_core.selection import Selection, Slot, declared_slots, raise_together, select
 from indiaai_core.spelling import point_out
 
@@ -199,7 +200,7 @@ class Platform:
         failures: list[Exception] = []
         for (layer, name), service in reversed(made.items()):
             try:
-                await service.aclose()
+                await lifecycle_of(service, "aclose")()
             except Exception as error:  # noqa: BLE001 - the others are to be closed all the same
                 failures.append(error)
             self.hooks.hook.service_closed(layer=layer, name=name, service=service)
@@ -234,7 +235,8 @@ class Platform:
         with self._lock:
             key = (slot.layer, slot.instance)
             service = selection.make()
-            service.served_at = f"{MOUNT_PATH}/{slot.layer}/{slot.instance or 'default'}"
+            if isinstance(service, Service):
+                service.served_at = f"{MOUNT_PATH}/{slot.layer}/{slot.instance or 'default'}"
             for wrapper in self.hooks.hook.wrap_service(platform=self, layer=slot.layer, name=slot.instance):
                 service = wrapper(service)
             self._services[key] = self._made[key] = service

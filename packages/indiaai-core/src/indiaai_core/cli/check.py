@@ -11,6 +11,7 @@ import anyio
 
 from indiaai_core.cli.output import print_check, print_json, print_notes
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
+from indiaai_core.layers import lifecycle_of
 from indiaai_core.platform import Platform
 from indiaai_core.scan import examine
 from indiaai_core.selection import Selection
@@ -91,7 +92,7 @@ async def _probe(platform: Platform, selection: Selection) -> _Result:
     try:
         service: Any = platform.get_service(slot.layer, slot.instance)
         with anyio.fail_after(PROBE_TIMEOUT_SECONDS):
-            await getattr(service, "probe", service.check)()
+            await lifecycle_of(service, "probe", "check")()
     except TimeoutError:
         error = BackendUnavailable(f"no answer within {PROBE_TIMEOUT_SECONDS:g} s")
     except IndiaAIError as raised:
