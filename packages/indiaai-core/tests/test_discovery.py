@@ -186,6 +186,14 @@ def test_a_plugin_that_fits_is_taken(site: SitePackages, requirement: str) -> No
     assert load("acme").__name__ == "Backend"
 
 
+def test_a_plugin_whose_metadata_became_unreadable_is_named(site: SitePackages) -> None:
+    """Bytes that are no text in the plugin's metadata are said of it, and do not come out as a parser's error."""
+    (site.backend("acme") / "METADATA").write_bytes(b"Name: acme\nRequires-Dist: \xff\xfe\n")
+
+    with pytest.raises(PluginLoadError, match="its metadata cannot be read"):
+        load("acme")
+
+
 @pytest.mark.parametrize(("stated", "older"), [(0, "acme-storage-acme"), (2, "indiaai-core")])
 def test_another_contract_version_is_refused_with_the_side_to_upgrade(site: SitePackages, stated: int, older: str) -> None:
     """A backend for another version of the layer's contract names the older side."""

@@ -200,6 +200,27 @@ async def test_a_service_that_cannot_serve_stops_the_start_and_is_closed(site: S
     assert current_platform() is not platform
 
 
+async def test_a_service_that_cannot_be_made_leaves_no_other_open(site: SitePackages) -> None:
+    """A backend whose making raises stops the start, and those made before it are closed."""
+    site.backend("good")
+    site.backend("bad", source=DICT_STORAGE.replace("self.objects = {}", "raise RuntimeError('no')"))
+    closed: list[str | None] = []
+
+    class Plugin:
+        @hookimpl
+        def service_closed(self, name: str | None) -> None:
+            closed.append(name)
+
+    platform = Platform({"STORAGE_TYPE": "good", "Z_STORAGE_TYPE": "bad"})
+    platform.hooks.register(Plugin())
+
+    with pytest.raises(RuntimeError, match="no"):
+        await platform.open()
+
+    assert closed == [None]
+    assert platform.services == {}
+
+
 async def test_all_are_closed_even_if_one_fails_to(site: SitePackages) -> None:
     """A service that raises at its close does not leave the others open, and its error is heard."""
     site.backend("bad", source=DICT_STORAGE.replace("self.is_closed = True", "raise RuntimeError('no')"))

@@ -112,6 +112,18 @@ def test_the_first_on_the_path_hides_the_others(plain: SitePackages, tmp_path: P
     assert registrations == []
 
 
+def test_what_an_uninstall_left_behind_hides_nothing(plain: SitePackages, tmp_path: Path) -> None:
+    """An empty metadata folder earlier on the path does not make a plugin later on it vanish."""
+    later = SitePackages(tmp_path / "later")
+    later.folder.mkdir()
+    later.install("acme", entry_points=GROUP)
+    (plain.folder / "acme-0.9.dist-info").mkdir()
+
+    registrations, _ = scan([str(plain.folder), str(later.folder)])
+
+    assert [found.name for found in registrations] == ["acme"]
+
+
 def test_egg_info_counts_as_installed(plain: SitePackages) -> None:
     """Distributions installed by setuptools' development mode are found."""
     egg = plain.folder / "acme.egg-info"
@@ -152,6 +164,7 @@ def test_an_archive_on_the_path_is_searched(tmp_path: Path) -> None:
     [found], problems = scan([str(archive)])
 
     assert (found.name, found.distribution, found.location) == ("acme", "acme", str(archive))
+    assert found.requirements() == []
     assert problems == []
 
 

@@ -184,7 +184,7 @@ def _require_compatible_core(registration: Registration) -> None:
     from packaging.requirements import InvalidRequirement, Requirement
 
     installed = catalogue().version_of(CORE_DISTRIBUTION)
-    for text in registration.requirements():
+    for text in _requirements(registration):
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
@@ -202,6 +202,14 @@ def _require_compatible_core(registration: Registration) -> None:
                 expected=f"a version for {CORE_DISTRIBUTION} {installed}",
                 remedy=f"install versions that fit: pip install --upgrade {CORE_DISTRIBUTION} {registration.distribution}",
             )
+
+
+def _requirements(registration: Registration) -> list[str]:
+    try:
+        return registration.requirements()
+    except Exception as error:  # whatever a parser makes of a malformed file
+        reason = f"its metadata cannot be read ({type(error).__name__}: {error})"
+        raise PluginLoadError(registration.distribution, distribution=registration.distribution, reason=reason) from error
 
 
 def _require_same_contract(layer: Layer, backend: type[Any], registration: Registration) -> None:

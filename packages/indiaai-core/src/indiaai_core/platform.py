@@ -164,10 +164,11 @@ class Platform:
             ConfigurationError: The configuration is wrong; the one error names every fault.
             BackendUnavailable: A service cannot serve; it names every one that cannot.
         """
-        for selection in self.prepare():
-            self._make(selection.slot, selection)
-        _entered.append(self)
+        selections = self.prepare()
         try:
+            for selection in selections:
+                self._make(selection.slot, selection)
+            _entered.append(self)
             from indiaai_core.health import check_at_start, require_healthy
 
             require_healthy(await check_at_start(self._named_services()))

@@ -54,7 +54,8 @@ class Registration:
         """Return the distribution's requirements as its metadata states them."""
         from importlib_metadata import Distribution
 
-        return Distribution.at(self.location).requires or []
+        # Inside an archive nothing was installed, so no installer's check was overlooked.
+        return (Distribution.at(self.location).requires or []) if os.path.isdir(self.location) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +106,31 @@ def scan(paths: Iterable[str] | None = None) -> tuple[list[Registration], list[P
     """
     registrations: list[Registration] = []
     problems: list[Problem] = []
-    shadowed: set[str] = set()
+    earlier: dict[str, list[str]] = {}
     for entry in dict.fromkeys(sys.path if paths is None else paths):
         try:
             folders = [name for name in os.listdir(entry or ".") if name.endswith((".dist-info", ".egg-info"))]
         except NotADirectoryError:
-            registrations += [found for found in _read_archive(entry, problems) if found.distribution not in shadowed]
+            registrations += [found for found in _read_archive(entry, problems) if not _is_there(earlier, found.distribution)]
             continue
         except OSError:  # a path entry need not exist
             continue
         for found in _newest_of_each(_candidates(entry or ".", folders), problems):
-            if found.name not in shadowed:
+            if not _is_there(earlier, found.name):
                 registrations += _read(found, problems)
-        shadowed.update(canonical_name(folder.rpartition(".")[0].partition("-")[0]) for folder in folders)
+        for folder in folders:
+            name = canonical_name(folder.rpartition(".")[0].partition("-")[0])
+            earlier.setdefault(name, []).append(f"{entry or '.'}/{folder}")
     return registrations, problems
+
+
+def _is_there(earlier: dict[str, list[str]], name: str) -> bool:
+    """Tell whether a distribution is installed earlier on the path; what an uninstall left behind hides nothing."""
+    return any(_has_metadata(folder) for folder in earlier.get(name, ()))
+
+
+def _has_metadata(folder: str) -> bool:
+    return os.path.isfile(folder) or os.path.exists(f"{folder}/{_METADATA_FILE[os.path.splitext(folder)[1]]}")
 
 
 def _candidates(entry: str, folders: list[str]) -> list[_Found]:
@@ -150,7 +162,7 @@ def _newest_of_each(found: list[_Found], problems: list[Problem]) -> list[_Found
     """Leave out what an installer left behind: folders without metadata, and all but the newest of one name."""
     newest: dict[str, _Found] = {}
     for candidate in found:
-        if not os.path.exists(f"{candidate.folder}/{_METADATA_FILE[candidate.suffix]}"):
+        if not _has_metadata(candidate.folder):
             problems.append(Problem(candidate.name, candidate.folder, "half removed: its metadata file is missing"))
             continue
         rival = newest.setdefault(candidate.name, candidate)
