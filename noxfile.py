@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
+nox.options.allow_parallel = True  # with --parallel N, or NOX_PARALLEL=N, so many sessions run at a time
 
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
