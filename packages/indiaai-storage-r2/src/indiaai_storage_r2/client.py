@@ -75,6 +75,17 @@ class Connection:
         attempt = partial(self.run, partial(self._request, request, key), stop=stop)
         return await (retries or self.retries).run(attempt)
 
+    async def exchange(
+        self,
+        request: Callable[[S3Client], T],
+        *,
+        key: str = "",
+        stop: Callable[[], object] | None = None,
+        retries: RetryPolicy | None = None,
+    ) -> T:
+        """Make a request of the data plane: one that gets, heads, puts or deletes one object or puts one part; as `call`."""
+        return await self.call(request, key=key, stop=stop, retries=retries)
+
     async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
         """Call a function in a worker thread; see `call` for `stop`."""
         try:

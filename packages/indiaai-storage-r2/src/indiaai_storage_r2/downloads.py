@@ -54,7 +54,7 @@ class Reader:
         if self._position == self._length:
             return b""
         try:
-            block = await self._connection.call(partial(self._read, max_bytes=max_bytes), key=self._key)
+            block = await self._connection.exchange(partial(self._read, max_bytes=max_bytes), key=self._key)
         except (RequestRefused, ObjectNotFound) as error:
             status = error.status if isinstance(error, RequestRefused) else 404
             if status == 416:  # the range starts behind the end

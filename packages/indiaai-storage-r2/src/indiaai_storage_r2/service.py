@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -161,7 +161,7 @@ class R2StorageService(StorageService):
             await self._head(key)
         except ObjectNotFound:
             return False
-        await self._connection.call(lambda client: client.delete_object(Bucket=self._bucket, Key=key), key=key)
+        await self._connection.exchange(lambda client: client.delete_object(Bucket=self._bucket, Key=key), key=key)
         return True
 
     async def stat(self, file_key: str) -> ObjectInfo:
@@ -210,7 +210,11 @@ class R2StorageService(StorageService):
             ConfigurationError: It refuses: the bucket, the token or its rights are wrong.
         """
         try:
-            await self._ask(lambda client: client.get_object(Bucket=self._bucket, Key=_NO_SUCH_KEY, Range="bytes=0-0"))
+            await self._connection.exchange(
+                lambda client: client.get_object(Bucket=self._bucket, Key=_NO_SUCH_KEY, Range="bytes=0-0"),
+                key=_NO_SUCH_KEY,
+                retries=_CHECK_RETRIES,
+            )
         except ObjectNotFound:
             return
         except RequestRefused as refusal:
@@ -218,7 +222,9 @@ class R2StorageService(StorageService):
         except ConfigurationError as refusal:
             # S3 answers 403 for any object that is not there to whoever may not list; the bucket itself decides.
             try:
-                await self._ask(lambda client: client.head_bucket(Bucket=self._bucket))
+                await self._connection.call(
+                    lambda client: client.head_bucket(Bucket=self._bucket), key=_NO_SUCH_KEY, retries=_CHECK_RETRIES
+                )
             except (ConfigurationError, StorageError):
                 raise refusal from refusal.__cause__
 
@@ -239,7 +245,7 @@ class R2StorageService(StorageService):
         return self._connections.get(process) or self._connections.setdefault(process, Connection(self.settings))
 
     async def _head(self, key: str) -> Any:
-        return await self._connection.call(lambda client: client.head_object(Bucket=self._bucket, Key=key), key=key)
+        return await self._connection.exchange(lambda client: client.head_object(Bucket=self._bucket, Key=key), key=key)
 
     async def _sign(self, operation: str, file_key: str, expires_in: int, **parameters: str) -> str:
         target = {"Bucket": self._bucket, "Key": normalize_key(file_key), **parameters}
@@ -247,9 +253,6 @@ class R2StorageService(StorageService):
         return await self._connection.call(
             lambda client: client.generate_presigned_url(operation, Params=target, ExpiresIn=seconds)
         )
-
-    async def _ask(self, request: Callable[[S3Client], object]) -> None:
-        await self._connection.call(request, key=_NO_SUCH_KEY, retries=_CHECK_RETRIES)
 
     def _address(self, key: str) -> str:
         base = self.settings.public_url or f"{self.settings.endpoint}/{self._bucket}"

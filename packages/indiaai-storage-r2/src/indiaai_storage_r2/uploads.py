@@ -98,7 +98,7 @@ class Upload:
             )
             require_etag(answer["ETag"], expected=self._etag)
 
-        await self._connection.call(put, key=self._key, stop=payload.stop)
+        await self._connection.exchange(put, key=self._key, stop=payload.stop)
 
     async def _put_parts(self, head: list[Payload], *, rest: AsyncIterator[Payload]) -> None:
         if self._condition:  # the store decides at the end: this saves sending all of it in vain
@@ -113,7 +113,7 @@ class Upload:
 
     async def _require_absent(self) -> None:
         with suppress(ObjectNotFound):
-            await self._connection.call(lambda client: client.head_object(**self._target), key=self._key)
+            await self._connection.exchange(lambda client: client.head_object(**self._target), key=self._key)
             raise ObjectExists(self._key)
 
     def _create(self, client: S3Client) -> None:
@@ -162,7 +162,7 @@ class Upload:
             require_etag(answer["ETag"], expected=payload.md5.hex())
             return answer["ETag"]
 
-        return await self._connection.call(put, key=self._key, stop=payload.stop)
+        return await self._connection.exchange(put, key=self._key, stop=payload.stop)
 
     def _complete(self, client: S3Client, *, etags: Mapping[int, str], digests: list[bytes]) -> None:
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
@@ -176,7 +176,7 @@ class Upload:
         # A first attempt may have stored the object and lost the answer: the second is then refused because of ours.
         found = None
         with suppress(ObjectNotFound):
-            found = await self._connection.call(lambda client: client.head_object(**self._target), key=self._key)
+            found = await self._connection.exchange(lambda client: client.head_object(**self._target), key=self._key)
         if found and found["Metadata"].get(UPLOAD_ID) == self._nonce:
             require_etag(found["ETag"], expected=self._etag)
             return
