@@ -21,10 +21,10 @@ import trustme
 
 from indiaai_storage_r2 import R2Settings, R2StorageService
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `r2server`, which several test modules share
-from r2server import R2Server
+sys.path.insert(0, str(Path(__file__).parent))  # for the doubles, which several test modules share
+from r2 import R2Server
+from r2.server import ACCESS_KEY_ID, SECRET
 
-SECRET = "d3a5c1f0aa11bb22cc33dd44ee55ff66secret"
 START_SECONDS = 40
 
 ServiceMaker = Callable[..., R2StorageService]
@@ -48,7 +48,7 @@ def make_settings(endpoint: str, bucket: str = "bucket", **values: object) -> R2
         {
             "endpoint_url": endpoint,
             "bucket_name": bucket,
-            "access_key_id": "0123456789abcdef0123456789abcdef",
+            "access_key_id": ACCESS_KEY_ID,
             "secret_access_key": SECRET,
             "part_size_mib": 5,
             **values,

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 
-from conftest import SECRET, ServiceMaker, make_settings
+from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker, make_settings
 from indiaai_storage_r2 import R2StorageService
-from r2server import Fault, R2Server
+from r2 import Fault, R2Server
 
 PROGRAM = """
 import asyncio, os, sys
 from indiaai_storage_r2 import R2Settings, R2StorageService
-token = {"access_key_id": "id", "secret_access_key": "secret"}
-service = R2StorageService(R2Settings(endpoint_url=sys.argv[1], bucket_name="bucket", **token))
+token = dict(zip(("endpoint_url", "access_key_id", "secret_access_key"), sys.argv[1:]))
+service = R2StorageService(R2Settings(bucket_name="bucket", **token))
 asyncio.run(service.upload("parent", b"parent"))
 child = os.fork()
 if not child:
@@ -84,7 +84,7 @@ def test_threads_share_a_service(server: R2Server) -> None:
 def test_a_forked_process_goes_on(server: R2Server) -> None:
     """After a fork, parent and child use the same service, each with a client of its own."""
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, server.endpoint],
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, server.endpoint, ACCESS_KEY_ID, SECRET],
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,7 @@ import pytest
 from conftest import SECRET, ServiceMaker, make_settings
 from indiaai_core import BackendUnavailable, ConfigurationError, IndiaAIError, InvalidRequest, ObjectNotFound, StorageError
 from indiaai_storage_r2 import R2StorageService, RequestRefused
-from r2server import Answer, Fault, R2Server, StoredObject, refusal
+from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, ObjectExists
 from indiaai_storage_r2 import R2StorageService
-from r2server import Answer, Fault, R2Server, StoredObject, refusal
+from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
 pytestmark = pytest.mark.anyio
 

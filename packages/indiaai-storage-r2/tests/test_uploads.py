@@ -13,7 +13,7 @@ import pytest
 
 from indiaai_core import InvalidRequest, StorageError
 from indiaai_storage_r2 import R2StorageService, uploads
-from r2server import Fault, R2Server
+from r2 import Fault, R2Server
 
 pytestmark = pytest.mark.anyio
 

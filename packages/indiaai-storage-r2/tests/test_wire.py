@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import ServiceMaker
+from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker
 from indiaai_storage_r2 import R2StorageService
-from r2server import R2Server
+from r2 import R2Server, Token
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +92,8 @@ async def test_a_variable_for_aws_changes_nothing(
 
 async def test_a_session_token_is_sent(server: R2Server, make_service: ServiceMaker) -> None:
     """Temporary credentials bring their token."""
+    server.add(Token(ACCESS_KEY_ID, SECRET, session_token="temporary"))
+
     await make_service(server.endpoint, session_token="temporary").upload("key", b"content")
 
     assert server.requests[0].headers["x-amz-security-token"] == "temporary"
