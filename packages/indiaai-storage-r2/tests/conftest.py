@@ -25,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the doubles, which several
 from r2 import R2Server
 from r2.server import ACCESS_KEY_ID, SECRET
 
+__all__ = ["ACCESS_KEY_ID", "SECRET", "ServiceMaker", "make_settings"]
+
 START_SECONDS = 40
 
 ServiceMaker = Callable[..., R2StorageService]

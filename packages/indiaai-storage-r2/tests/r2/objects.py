@@ -70,8 +70,8 @@ def copy_object(store: Store, request: Request) -> Answer:
         headers.setdefault("content-type", "application/octet-stream")
     copy = StoredObject(source.content, headers, source.etag)
     store.write(request, copy)
-    said = text("ETag", f'"{copy.etag}"') + text("LastModified", f"{copy.modified:%Y-%m-%dT%H:%M:%S.000Z}")
-    return xml_answer(element("CopyObjectResult", said))
+    result = text("ETag", f'"{copy.etag}"') + text("LastModified", f"{copy.modified:%Y-%m-%dT%H:%M:%S.000Z}")
+    return xml_answer(element("CopyObjectResult", result))
 
 
 def get_object(store: Store, request: Request) -> Answer:

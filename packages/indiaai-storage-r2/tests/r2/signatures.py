@@ -106,9 +106,16 @@ def _read(request: Request) -> _Claim:
         raise Refused(400, "InvalidArgument", "Authorization")
     if "x-amz-content-sha256" not in request.headers:
         raise Refused(400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    headers = request.headers
-    payload, session_token = headers["x-amz-content-sha256"], headers.get("x-amz-security-token", "")
-    return _Claim(*found.groups(), headers.get("x-amz-date", ""), payload, session_token, None, request.pairs)
+    return _Claim(
+        credential=found[1],
+        signed_headers=found[2],
+        signature=found[3],
+        moment=request.headers.get("x-amz-date", ""),
+        payload=request.headers["x-amz-content-sha256"],
+        session_token=request.headers.get("x-amz-security-token", ""),
+        expires_in=None,
+        pairs=request.pairs,
+    )
 
 
 def _read_query(request: Request) -> _Claim:
@@ -122,14 +129,14 @@ def _read_query(request: Request) -> _Claim:
     if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
         raise Refused(501, "NotImplemented", f"A presigned {request.method} is not implemented.")
     return _Claim(
-        query["X-Amz-Credential"],
-        query["X-Amz-SignedHeaders"],
-        query["X-Amz-Signature"],
-        query["X-Amz-Date"],
-        query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"),
-        query.get("X-Amz-Security-Token", ""),
-        int(seconds),
-        [pair for pair in request.pairs if pair[0] != "X-Amz-Signature"],
+        credential=query["X-Amz-Credential"],
+        signed_headers=query["X-Amz-SignedHeaders"],
+        signature=query["X-Amz-Signature"],
+        moment=query["X-Amz-Date"],
+        payload=query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"),
+        session_token=query.get("X-Amz-Security-Token", ""),
+        expires_in=int(seconds),
+        pairs=[pair for pair in request.pairs if pair[0] != "X-Amz-Signature"],
     )
 
 
@@ -152,13 +159,12 @@ def _check_signature(request: Request, claim: _Claim, *, scope: list[str], secre
     unsigned = {name for name in request.headers if name.startswith("x-amz-") and claim.expires_in is None} - set(names)
     if "host" not in names or unsigned:
         raise Refused(403, "AccessDenied", f"There were headers present in the request which were not signed: {unsigned}")
+    pairs = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in claim.pairs)
     asked = "\n".join(
         [
             request.method,
             quote(request.path, safe="/~"),
-            "&".join(
-                f"{name}={value}" for name, value in sorted((_quoted(name), _quoted(value)) for name, value in claim.pairs)
-            ),
+            "&".join(f"{name}={value}" for name, value in pairs),
             *(f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in names),
             "",
             claim.signed_headers,
@@ -180,7 +186,3 @@ def _check_payload(request: Request, digest: str) -> None:
         raise Refused(501, "NotImplemented", f"{digest} not implemented")
     if digest != hashlib.sha256(request.body).hexdigest():
         raise Refused(400, "XAmzContentSHA256Mismatch", "The provided x-amz-content-sha256 is not that of the body.")
-
-
-def _quoted(value: str) -> str:
-    return quote(value, safe="~")
