@@ -1,10 +1,10 @@
 """The storage layer: objects of bytes under keys."""
 
 from indiaai_core.storage.factory import get_storage_service
+from indiaai_core.storage.headers import check_cache_control, check_content_disposition, check_content_type
 from indiaai_core.storage.keys import (
     MAX_EXPIRY_SECONDS,
     MAX_KEY_BYTES,
-    check_content_type,
     check_expiry,
     check_metadata,
     check_range,
@@ -22,6 +22,8 @@ __all__ = [
     "FileData",
     "ObjectInfo",
     "StorageService",
+    "check_cache_control",
+    "check_content_disposition",
     "check_content_type",
     "check_expiry",
     "check_metadata",

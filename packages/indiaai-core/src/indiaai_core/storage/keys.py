@@ -12,7 +12,6 @@ __all__ = [
     "MAX_EXPIRY_SECONDS",
     "MAX_KEY_BYTES",
     "MAX_METADATA_BYTES",
-    "check_content_type",
     "check_expiry",
     "check_metadata",
     "check_range",
@@ -115,17 +114,6 @@ def check_range(start: int, end: int | None, chunk_size: int) -> None:
         raise InvalidRequest(f"start={start}, end={end}: expected 0 <= start <= end.")
     if chunk_size < 1:
         raise InvalidRequest(f"chunk_size={chunk_size}: expected at least 1 byte.")
-
-
-def check_content_type(content_type: str) -> str:
-    """Return the media type, or refuse it.
-
-    Raises:
-        InvalidRequest: It is not 1 to 255 printable ASCII characters, and so could not travel in a header.
-    """
-    if not 1 <= len(content_type) <= 255 or not content_type.isascii() or not content_type.isprintable():
-        raise InvalidRequest(f"content_type={content_type[:80]!r}: expected 1 to 255 printable ASCII characters.")
-    return content_type
 
 
 def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:

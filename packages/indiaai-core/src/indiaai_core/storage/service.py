@@ -7,11 +7,12 @@ from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from indiaai_core.errors import ObjectNotFound, StorageError, Unsupported
 from indiaai_core.layers import Service
-from indiaai_core.storage.keys import check_range
+from indiaai_core.storage.keys import check_range, normalize_key
+from indiaai_core.storage.options import refuse_unknown_options
 
 __all__ = ["DEFAULT_CHUNK_SIZE", "FileData", "ObjectInfo", "StorageService"]
 
@@ -33,6 +34,9 @@ class ObjectInfo:
         etag: An opaque token that changes whenever the content changes; without quotes.
         last_modified: When it was last written; aware, UTC.
         metadata: The user's own pairs, where the backend declares the capability `metadata`.
+        cache_control: How long whoever reads it may keep it, where the backend declares `cache_control`; empty for none.
+        content_disposition: How a browser shows it and names it when saved, in the form that travels (ASCII), where the
+            backend declares `content_disposition`; empty for none.
     """
 
     key: str
@@ -41,6 +45,12 @@ class ObjectInfo:
     etag: str
     last_modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    cache_control: str = ""
+    content_disposition: str = ""
+
+
+# What of an object `upload` takes back as `stat` told it, each a capability of that name.
+_KEPT = ("metadata", "cache_control", "content_disposition")
 
 
 class StorageService(Service):
@@ -56,8 +66,13 @@ class StorageService(Service):
     | `copy` | `copy` within the store, without the bytes passing through the application |
     | `presign_upload` | `get_upload_url` |
     | `if_absent` | `upload(…, if_absent=True)` decided by the store, atomically |
-    | `metadata` | `upload(…, metadata=…)` |
+    | `metadata` | `upload(…, metadata=…)`, which `stat` tells and `copy` keeps |
+    | `cache_control` | `upload(…, cache_control=…)`, which `stat` tells, `copy` keeps and `get_url` may replace |
+    | `content_disposition` | the same for `content_disposition=…` |
     | `presign` | `get_url` gives a URL that expires and that anyone may GET |
+
+    A keyword that a backend's `upload` or `get_url` does not take is refused for it with `Unsupported`, so a backend need
+    not write down what it cannot do.
 
     Every method takes a key as `normalize_key` describes it and refuses any other with `InvalidKey` before anything is
     touched. Failures of what the backend stands on are `BackendUnavailable` or `StorageError`, with the client's own
@@ -65,6 +80,11 @@ class StorageService(Service):
     """
 
     contract_version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse for the backend what its methods do not take."""
+        super().__init_subclass__(**options)
+        refuse_unknown_options(cls)
 
     @abstractmethod
     async def upload(
@@ -75,6 +95,8 @@ class StorageService(Service):
         *,
         if_absent: bool = False,
         metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
     ) -> str:
         """Store an object, whole or not at all.
 
@@ -86,9 +108,16 @@ class StorageService(Service):
             file_key: The object's key.
             file_data: Bytes; a binary file object, read from where it stands to its end and left open; or an
                 asynchronous iterable of bytes, of which empty chunks are allowed.
-            content_type: The media type kept with the object, 1 to 255 visible ASCII characters.
+            content_type: The media type kept with the object, 1 to 255 printable ASCII characters with no space
+                at either end.
             if_absent: Store only if there is no object under the key.
             metadata: Pairs kept with the object. Names are ASCII without case, values are text; 2 KiB together.
+                None and an empty one mean none, here and in the next two, whatever an older object under the key has.
+                Pass it through `check_metadata`.
+            cache_control: Kept with the object and sent with it: up to 1,024 printable ASCII characters, such as
+                `public, max-age=3600`. Pass it through `check_cache_control`.
+            content_disposition: Kept with the object and sent with it, such as `attachment; filename="बिल.pdf"`: a file
+                name may be in any script. Pass it through `check_content_disposition`, and keep what that returns.
 
         Returns:
             The object's lasting address: it has no signature in it and does not expire, and need not be readable
@@ -96,9 +125,10 @@ class StorageService(Service):
 
         Raises:
             InvalidKey: The key breaks the rules.
-            InvalidRequest: Content type or metadata break theirs.
+            InvalidRequest: Content type, metadata, cache control or content disposition break theirs.
             ObjectExists: `if_absent` was asked for and there is an object.
-            Unsupported: `if_absent` or `metadata` was asked for and the backend does not declare it.
+            Unsupported: `if_absent`, `metadata`, `cache_control` or `content_disposition` was asked for and the backend does
+                not declare it.
             BackendUnavailable: The store does not answer; nothing was changed, or the whole object was stored.
         """
 
@@ -112,7 +142,14 @@ class StorageService(Service):
         """
 
     @abstractmethod
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(
+        self,
+        file_key: str,
+        expires_in: int = 3600,
+        *,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+    ) -> str:
         """Return a URL that anyone may GET until it expires, and nobody after.
 
         The object need not exist: as on S3, the URL then answers 404. A backend without the capability `presign`
@@ -121,10 +158,15 @@ class StorageService(Service):
         Args:
             file_key: The object's key.
             expires_in: Seconds until it expires, 1 to 604,800 (7 days).
+            cache_control: What this URL's answers say in place of the object's own; None and an empty one leave
+                that. It must be part of what is signed. Limits are those of `upload`.
+            content_disposition: The same for the disposition.
 
         Raises:
             InvalidKey: The key breaks the rules.
-            InvalidRequest: `expires_in` is out of its limits.
+            InvalidRequest: `expires_in`, `cache_control` or `content_disposition` is out of its limits.
+            Unsupported: `cache_control` or `content_disposition` was asked for and the backend does not declare it,
+                or not `presign`.
         """
 
     @abstractmethod
@@ -232,9 +274,10 @@ class StorageService(Service):
             raise StorageError(f"The object {key!r} did not come back as it was stored.")
 
     async def copy(self, source_key: str, target_key: str) -> str:
-        """Copy an object within the store: content, content type and metadata, all or nothing.
+        """Copy an object within the store: content, content type and all else that `upload` takes, all or nothing.
 
-        The default passes the bytes through the application; a backend that declares `copy` lets the store do it.
+        The default passes the bytes through the application, chunk by chunk where `stream` is the backend's own, and
+        carries what `stat` knows; a backend that declares `copy` lets the store do it.
 
         Returns:
             The copy's lasting address, as `upload` does.
@@ -243,7 +286,9 @@ class StorageService(Service):
             InvalidKey: One of the keys breaks the rules.
             ObjectNotFound: There is no object under `source_key`.
         """
-        content = await self.download(source_key)
+        source, target = normalize_key(source_key), normalize_key(target_key)
         if "stat" not in self.capabilities:
-            return await self.upload(target_key, content)
-        return await self.upload(target_key, content, (await self.stat(source_key)).content_type)
+            return await self.upload(target, self.stream(source))
+        info = await self.stat(source)
+        kept: dict[str, Any] = {name: getattr(info, name) for name in _KEPT if name in self.capabilities}
+        return await self.upload(target, self.stream(source), info.content_type, **kept)
