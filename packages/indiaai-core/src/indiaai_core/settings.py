@@ -74,13 +74,17 @@ class _EnvironmentSource(EnvSettingsSource):
         return {name.lower(): value for name, value in Environment.current().items()}
 
 
-def load_settings(settings_class: type[SettingsT], environment: Environment) -> SettingsT:
-    """Make settings from an environment.
+def load_settings(settings_class: type[SettingsT], environment: Environment | None = None) -> SettingsT:
+    """Make settings from an environment; as `settings_class()` does, which type checkers refuse for want of its fields.
+
+    Args:
+        settings_class: The class of a backend's settings.
+        environment: The variables; None for those that `settings_class()` reads.
 
     Raises:
         InvalidSettings: Variables are absent or have a wrong value; all of them in one error.
     """
-    with environment.activate():
+    with (environment or Environment.current()).activate():
         return settings_class()
 
 

@@ -1,0 +1,56 @@
+"""Cuts what is uploaded into parts, in bounded memory; imported by the service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import BinaryIO
+
+import anyio.to_thread
+
+from indiaai_core import InvalidRequest
+from indiaai_core.storage import FileData
+
+__all__ = ["cut"]
+
+_READ_BYTES = 1024 * 1024
+
+
+async def cut(file_data: FileData, *, size: int) -> AsyncGenerator[bytes]:
+    """Give the data in parts of `size` bytes, the last of them shorter; at least one, which may be empty.
+
+    Two parts are in memory at most, and what the source itself gives at once.
+
+    Args:
+        file_data: What `StorageService.upload` takes.
+        size: The length of a part in bytes.
+
+    Raises:
+        InvalidRequest: The data are not bytes.
+    """
+    buffer = bytearray()
+    async for chunk in _chunks(file_data, size):
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise InvalidRequest(f"file_data gives {type(chunk).__name__}: expected bytes, or a file opened in binary mode.")
+        buffer += chunk
+        while len(buffer) > size:  # not >=: the last part is never empty, unless it is the only one
+            yield bytes(buffer[:size])
+            del buffer[:size]
+    yield bytes(buffer)
+
+
+def _chunks(file_data: FileData, size: int) -> AsyncIterator[bytes]:
+    if isinstance(file_data, bytes | bytearray | memoryview):
+        return _slices(bytes(file_data), size)
+    if isinstance(file_data, AsyncIterable):
+        return aiter(file_data)
+    return _blocks(file_data)
+
+
+async def _slices(content: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while block := await anyio.to_thread.run_sync(file.read, _READ_BYTES):
+        yield block
