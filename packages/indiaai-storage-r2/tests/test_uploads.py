@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from indiaai_core import InvalidRequest, StorageError
-from indiaai_storage_r2 import R2StorageService, uploads
+from indiaai_storage_r2 import R2StorageService, multipart
 from r2 import Fault, R2Server
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,7 @@ async def test_a_stream_with_more_parts_than_r2_takes_is_refused(
     server: R2Server, service: R2StorageService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream that is too long for its part size ends in an error that names the variable, and leaves no parts."""
-    monkeypatch.setattr(uploads, "_MAX_PARTS", 2)
+    monkeypatch.setattr(multipart, "MAX_PARTS", 2)
 
     with pytest.raises(StorageError, match="R2_PART_SIZE_MIB"):
         await service.upload("key", stream(PART, PART, b"1"))
@@ -95,7 +95,7 @@ async def test_a_task_that_is_cancelled_leaves_no_parts(
 
 
 async def _endless() -> AsyncIterator[bytes]:
-    yield PART * 2
+    yield PART * 2 + b"1"
     await anyio.sleep_forever()
 
 

@@ -1,130 +1,227 @@
-"""Cuts what is uploaded into the bodies of requests; imported by uploads.
-
-All bodies of one upload but the last have the same length, as R2 requires of parts.
-"""
+"""The bodies of requests: windows of memory or of a file, read piece by piece; imported by sources and uploads."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from functools import cached_property, partial
-from typing import BinaryIO, cast
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_COPY, mmap
+from typing import Any, BinaryIO
 
-from indiaai_core import InvalidRequest
-from indiaai_core.storage import FileData
+from indiaai_core import StorageError
 
-__all__ = ["Payload", "split"]
+__all__ = ["Buffer", "FilePayload", "MemoryPayload", "Payload", "RegularFile"]
 
-_READ_BYTES = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
-class Payload(io.BytesIO):
-    """The body of one request. Stopped, a request that is being sent breaks off, and the store drops it."""
+class Payload(ABC):
+    """The body of one request, which may be sent more than once. Stopped, it breaks a request off, and the store drops it.
 
-    is_stopped = False
+    Attributes:
+        is_last: Whether the source has nothing behind it.
+    """
 
-    @cached_property
-    def md5(self) -> bytes:
-        """The MD5 of the bytes; all of them must be there."""
-        return hashlib.md5(self.getbuffer(), usedforsecurity=False).digest()
+    def __init__(self, size: int, *, is_last: bool = True) -> None:
+        """Stand at the first of `size` bytes."""
+        self.is_last = is_last
+        self._size = size
+        self._position = 0
+        self._is_stopped = False
+        self._digest: bytes | None = None
+        self._hash: Any = None
+        self._failure: Exception | None = None
 
-    @property
+    def __len__(self) -> int:
+        """Return how many bytes it has."""
+        return self._size
+
+    def __bool__(self) -> bool:
+        """Say that it is a body, also one without bytes."""
+        return True
+
+    @abstractmethod
+    def _take(self, start: int, size: int) -> bytes | memoryview:
+        """Return so many bytes, all of which lie in the window; the ones before may be gone after that."""
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """Return MD5 and SHA-256, for the headers that go before the bytes, which are read for it."""
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        self._read_all(md5.update, sha256.update)
+        self._digest = md5.digest()
+        return self._digest, sha256.digest()
+
     def content_md5(self) -> str:
-        """The MD5 as the header `Content-MD5` has it, by which the store refuses bytes that were damaged on the way."""
-        return base64.b64encode(self.md5).decode()
+        """Return the header `Content-MD5`, by which a store refuses what was damaged on its way; the bytes are read for it."""
+        if self._digest is None:
+            md5 = hashlib.md5(usedforsecurity=False)
+            self._read_all(md5.update)
+            self._digest = md5.digest()
+        return base64.b64encode(self._digest).decode()
 
-    def begin(self) -> Payload:
-        """Go back to the first byte, for an attempt to send them."""
+    def md5(self) -> bytes:
+        """Return the MD5 that was computed before, or else that of the bytes as they were sent."""
+        digest: bytes = self._digest or self._hash.digest()
+        return digest
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Begin an attempt to send the bytes. What fails because of the source comes out as that, and not as the client's.
+
+        Raises:
+            StorageError: The bytes are not there any more.
+        """
+        self._failure = None
         self.seek(0)
-        return self
+        try:
+            yield
+        except Exception:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
 
     def stop(self) -> None:
         """End a request that is being sent; may be called from any thread."""
-        self.is_stopped = True
+        self._is_stopped = True
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes, as the client sends them."""
-        if self.is_stopped:
+    def read(self, size: int | None = -1, /) -> bytes | memoryview:
+        """Return the next bytes, to be used before the next call; none at the end."""
+        if self._is_stopped:
             raise InterruptedError("the upload was cancelled")
-        return super().read(size)
+        left = self._size - self._position
+        try:
+            piece = self._take(self._position, left if size is None or size < 0 else min(size, left))
+        except Exception as error:
+            self._failure = error
+            raise
+        self._position += len(piece)
+        if self._digest is None:
+            self._hash.update(piece)
+        return piece
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        """Go to a byte; the client goes to the first one, and nowhere else."""
+        self._position = position if whence == 0 else self._size + position
+        self._hash = hashlib.md5(usedforsecurity=False)
+        return self._position
+
+    def tell(self) -> int:
+        """Return how many bytes were read."""
+        return self._position
+
+    def _read_all(self, *take: Callable[[bytes | memoryview], object]) -> None:
+        for start in range(0, self._size, _PIECE_BYTES):
+            piece = self._take(start, min(_PIECE_BYTES, self._size - start))
+            for update in take:
+                update(piece)
 
 
-Run = Callable[[Callable[[], Payload]], Awaitable[Payload]]
+class MemoryPayload(Payload):
+    """A body in memory, which it shares."""
+
+    def __init__(self, view: memoryview, *, is_last: bool = True) -> None:
+        """Hold the bytes."""
+        super().__init__(len(view), is_last=is_last)
+        self._view = view
+
+    def _take(self, start: int, size: int) -> memoryview:
+        return self._view[start : start + size]
 
 
-def split(file_data: FileData, *, size: int, run: Run) -> AsyncGenerator[Payload, None]:
-    """Cut the data into payloads of `size` bytes, the last of them shorter; at least one, which may be empty.
+class RegularFile:
+    """A file on a disk from where it stands to its end, as it is now; read by position, from any number of threads."""
 
-    Args:
-        file_data: What `StorageService.upload` takes.
-        size: The length of a payload in bytes.
-        run: Calls a function that blocks in a worker thread.
+    def __init__(self, file: BinaryIO) -> None:
+        """Take hold of the file. Whatever becomes of `file` then, the descriptor is our own."""
+        if file.writable():
+            file.flush()
+        self._file = file
+        self._start = file.tell()
+        self._descriptor = os.dup(file.fileno())
+        self._state = self._stat()
+        self.size = max(self._state[0] - self._start, 0)
 
-    Raises:
-        InvalidRequest: The data are not bytes.
-    """
-    if isinstance(file_data, (bytes, bytearray, memoryview)):
-        return _split_bytes(file_data, size=size)
-    if hasattr(file_data, "read"):
-        return _split_file(cast(BinaryIO, file_data), size=size, run=run)
-    if isinstance(file_data, AsyncIterable):
-        return _split_stream(file_data, size=size)
-    raise _not_bytes(file_data)
+    def __del__(self) -> None:
+        """Close the descriptor: when nothing can read any more, for its number may soon be another file's."""
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
 
+    def read(self, start: int, size: int) -> bytes:
+        """Return `size` bytes.
 
-async def _split_bytes(content: bytes | bytearray | memoryview, *, size: int) -> AsyncGenerator[Payload, None]:
-    view = _flat(content)
-    for start in range(0, len(view) or 1, size):
-        # Bytes are shared with the payload where all of them go into it; anything else is copied.
-        is_all = isinstance(content, bytes) and len(view) <= size
-        yield Payload(content if is_all else view[start : start + size])
+        Raises:
+            StorageError: They are not there any more.
+        """
+        piece = os.pread(self._descriptor, size, self._start + start)
+        if len(piece) < size:
+            raise self._changed()
+        return piece
 
+    def require_unchanged(self) -> None:
+        """Compare length and time of the last change with those at the beginning.
 
-async def _split_file(file: BinaryIO, *, size: int, run: Run) -> AsyncGenerator[Payload, None]:
-    payload = await run(partial(_read, file, size=size))
-    yield payload
-    while payload.tell() == size:
-        payload = await run(partial(_read, file, size=size))
-        if payload.tell():
-            yield payload
+        Raises:
+            StorageError: They are others.
+        """
+        if self._stat() != self._state:
+            raise self._changed()
 
+    def finish(self) -> None:
+        """Leave the file at its end, as reading it would have."""
+        self._file.seek(self._start + self.size)
 
-def _read(file: BinaryIO, *, size: int) -> Payload:
-    payload = Payload()
-    while room := size - payload.tell():
-        block = file.read(min(room, _READ_BYTES))
-        if not isinstance(block, bytes):
-            raise _not_bytes(block)
-        if not block:
-            break
-        payload.write(block)
-    return payload
+    def _stat(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
-
-async def _split_stream(stream: AsyncIterable[bytes], *, size: int) -> AsyncGenerator[Payload, None]:
-    payload, is_first = Payload(), True
-    async for chunk in stream:
-        if not isinstance(chunk, (bytes, bytearray, memoryview)):
-            raise _not_bytes(chunk)
-        view = _flat(chunk)
-        while view:
-            taken = payload.write(view[: size - payload.tell()])
-            view = view[taken:]
-            if payload.tell() == size:
-                yield payload
-                payload, is_first = Payload(), False
-    if payload.tell() or is_first:
-        yield payload
+    def _changed(self) -> StorageError:
+        name = getattr(self._file, "name", self._descriptor)
+        return StorageError(f"The file {name!r} was changed while it was uploaded. Upload it when nobody writes to it.")
 
 
-def _flat(content: bytes | bytearray | memoryview) -> memoryview:
-    view = memoryview(content)
-    return view.cast("B") if view.c_contiguous else memoryview(bytes(view))
+class FilePayload(Payload):
+    """A body in a file."""
+
+    def __init__(self, file: RegularFile, start: int, *, size: int, is_last: bool) -> None:
+        """Hold where in the file it is."""
+        super().__init__(size, is_last=is_last)
+        self._file = file
+        self._start = start
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        """Go to a byte, if the file is still what it was."""
+        self._file.require_unchanged()
+        return super().seek(position, whence)
+
+    def _take(self, start: int, size: int) -> bytes:
+        return self._file.read(self._start + start, size)
 
 
-def _not_bytes(found: object) -> InvalidRequest:
-    return InvalidRequest(
-        f"file_data gives {type(found).__name__}: expected bytes, a file opened in binary mode, or an async iterable of bytes."
-    )
+class Buffer:
+    """Room for one body. It comes from the system page by page as it is written to, and goes back at once when dropped."""
+
+    def __init__(self, size: int) -> None:
+        """Reserve `size` bytes."""
+        self._view = memoryview(mmap(-1, size, access=ACCESS_COPY))
+        self._used = 0
+
+    @property
+    def room(self) -> int:
+        """How many bytes can still be written."""
+        return len(self._view) - self._used
+
+    def write(self, content: memoryview) -> int:
+        """Copy what there is room for, and return how many bytes these were."""
+        taken = min(self.room, len(content))
+        for start in range(0, taken, _PIECE_BYTES):  # each copy holds the interpreter's lock
+            piece = content[start : min(start + _PIECE_BYTES, taken)]
+            self._view[self._used : self._used + len(piece)] = piece
+            self._used += len(piece)
+        return taken
+
+    def payload(self, *, is_last: bool) -> Payload:
+        """Return what was written as a body."""
+        return MemoryPayload(self._view[: self._used], is_last=is_last)

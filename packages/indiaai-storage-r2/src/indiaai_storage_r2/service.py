@@ -24,6 +24,8 @@ from indiaai_core.settings import load_settings
 from indiaai_core.storage import (
     DEFAULT_CHUNK_SIZE,
     FileData,
+    check_cache_control,
+    check_content_disposition,
     check_content_type,
     check_expiry,
     check_metadata,
@@ -58,7 +60,17 @@ class R2StorageService(StorageService):
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"stat", "list", "copy", "presign", "presign_upload", "if_absent", "metadata"}
+        {
+            "stat",
+            "list",
+            "copy",
+            "presign",
+            "presign_upload",
+            "if_absent",
+            "metadata",
+            "cache_control",
+            "content_disposition",
+        }
     )
     contract_version: ClassVar[int] = 1
     settings_class: ClassVar[type[R2Settings]] = R2Settings
@@ -85,18 +97,26 @@ class R2StorageService(StorageService):
         *,
         if_absent: bool = False,
         metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
     ) -> str:
         """Store an object, whole or not at all; see `StorageService.upload`.
 
-        What fits into one part goes in one request, the rest in parts, some of them at once. One upload holds
-        `R2_PARALLEL_PARTS` + 1 parts in memory at most. A call that is cancelled while the store answers may have stored the
-        object.
+        What fits into one part goes in one request, the rest in parts, some of them at once. A file on a disk and bytes are
+        sent from where they are; of anything else `R2_PARALLEL_PARTS` parts are in memory at most. A call that is cancelled
+        while the store answers may have stored the object.
+
+        Raises:
+            StorageError: The file was changed while it was sent; nothing was stored.
         """
         key = normalize_key(file_key)
         upload = Upload(
             self._connection,
             key,
-            content_type=check_content_type(content_type),
+            headers={
+                "ContentType": check_content_type(content_type),
+                **_headers(cache_control, content_disposition),
+            },
             metadata=encode_metadata(check_metadata(metadata)),
             if_absent=if_absent,
         )
@@ -141,9 +161,17 @@ class R2StorageService(StorageService):
         finally:
             reader.close()
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(
+        self,
+        file_key: str,
+        expires_in: int = 3600,
+        *,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+    ) -> str:
         """Sign a URL of the S3 API, never of the custom domain, where it would not hold; see `StorageService.get_url`."""
-        return await self._sign("get_object", file_key, expires_in)
+        replaced = {f"Response{name}": value for name, value in _headers(cache_control, content_disposition).items()}
+        return await self._sign("get_object", file_key, expires_in, **replaced)
 
     async def get_upload_url(
         self, file_key: str, expires_in: int = 3600, *, content_type: str = "application/octet-stream"
@@ -259,6 +287,14 @@ class R2StorageService(StorageService):
         return f"{base}/{quote(key)}"
 
 
+def _headers(cache_control: str | None, content_disposition: str | None) -> dict[str, str]:
+    headers = {
+        "CacheControl": check_cache_control(cache_control),
+        "ContentDisposition": check_content_disposition(content_disposition),
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
 def _info(key: str, answer: Mapping[str, Any], *, size: int, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
     return ObjectInfo(
         key=key,
@@ -267,4 +303,6 @@ def _info(key: str, answer: Mapping[str, Any], *, size: int, metadata: Mapping[s
         etag=answer["ETag"].strip('"'),
         last_modified=answer["LastModified"].astimezone(UTC),
         metadata=metadata or {},
+        cache_control=answer.get("CacheControl", ""),
+        content_disposition=answer.get("ContentDisposition", ""),
     )
