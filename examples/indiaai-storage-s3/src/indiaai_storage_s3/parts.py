@@ -30,11 +30,13 @@ async def cut(file_data: FileData, *, size: int) -> AsyncGenerator[bytes]:
     buffer = bytearray()
     async for chunk in _chunks(file_data, size):
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise InvalidRequest(f"file_data gives {type(chunk).__name__}: expected bytes, or a file opened in binary mode.")
+            raise _not_bytes(chunk)
         buffer += chunk
         while len(buffer) > size:  # not >=: the last part is never empty, unless it is the only one
-            yield bytes(buffer[:size])
+            with memoryview(buffer) as view, view[:size] as head:
+                part = bytes(head)
             del buffer[:size]
+            yield part
     yield bytes(buffer)
 
 
@@ -43,7 +45,9 @@ def _chunks(file_data: FileData, size: int) -> AsyncIterator[bytes]:
         return _slices(bytes(file_data), size)
     if isinstance(file_data, AsyncIterable):
         return aiter(file_data)
-    return _blocks(file_data)
+    if hasattr(file_data, "read"):
+        return _blocks(file_data)
+    raise _not_bytes(file_data)
 
 
 async def _slices(content: bytes, size: int) -> AsyncIterator[bytes]:
@@ -54,3 +58,8 @@ async def _slices(content: bytes, size: int) -> AsyncIterator[bytes]:
 async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
     while block := await anyio.to_thread.run_sync(file.read, _READ_BYTES):
         yield block
+
+
+def _not_bytes(found: object) -> InvalidRequest:
+    kind = type(found).__name__
+    return InvalidRequest(f"file_data gives {kind}: expected bytes, a file opened in binary mode, or an async iterable.")

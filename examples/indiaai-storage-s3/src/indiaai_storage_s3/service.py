@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -76,8 +76,22 @@ class S3StorageService(StorageService):
         """boto3's client. Making it blocks for about half a second, unless `check` or a call has made it."""
         with self._lock:
             if self._client is None:
-                self._client = _make_client(self.settings)
+                self._client = self._connect()
             return self._client
+
+    def _connect(self) -> S3Client:
+        import boto3  # 0.2 s, which only a process that asks S3 for something spends
+        from botocore.config import Config
+
+        session = boto3.session.Session(profile_name=self.settings.profile or None, region_name=self.settings.region or None)
+        config = Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "total_max_attempts": 3},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=self.settings.max_connections,
+        )
+        return session.client("s3", endpoint_url=self.settings.endpoint_url or None, config=config)
 
     async def aclose(self) -> None:
         """Close the connections; a call after that opens new ones."""
@@ -124,32 +138,40 @@ class S3StorageService(StorageService):
         )
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         async with aclosing(cut(file_data, size=PART_BYTES)) as parts:
-            first = await anext(parts)
-            second = await anext(parts, None)
-            if second is None:
-                await self._call("put_object", key, Key=key, Body=first, **described, **condition)
+            part = await anext(parts)
+            if len(part) < PART_BYTES:
+                await self._call("put_object", key, Key=key, Body=part, **described, **condition)
             else:
-                await self._upload_parts(key, _chain(first, second, parts), described=described, condition=condition)
+                await self._upload_parts(key, part, parts, described=described, condition=condition)
         return self._address(key)
 
     async def _upload_parts(
-        self, key: str, parts: AsyncIterator[bytes], *, described: Mapping[str, Any], condition: Mapping[str, str]
+        self,
+        key: str,
+        part: bytes | None,
+        rest: AsyncIterator[bytes],
+        *,
+        described: Mapping[str, Any],
+        condition: Mapping[str, str],
     ) -> None:
         created = await self._call("create_multipart_upload", key, Key=key, **described)
         target = {"Key": key, "UploadId": created["UploadId"]}
         sent: list[dict[str, Any]] = []
         try:
-            async for body in parts:
-                number = len(sent) + 1
-                answer = await self._call("upload_part", key, **target, PartNumber=number, Body=body)
-                sums = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("ChecksumCRC")}
-                sent.append({"PartNumber": number, **sums})
+            while part is not None:
+                sent.append(await self._send_part(key, part, **target, PartNumber=len(sent) + 1))
+                part = await anext(rest, None)
             await self._call("complete_multipart_upload", key, **target, **condition, MultipartUpload={"Parts": sent})
         except BaseException:
-            # S3 keeps, and charges for, the parts of an upload that nobody ends; so this is done whoever is cancelled.
+            # S3 keeps, and charges for, the parts of an upload that nobody ends: abort it, whoever else is cancelled.
             with anyio.CancelScope(shield=True), suppress(IndiaAIError):
                 await self._call("abort_multipart_upload", key, **target)
             raise
+
+    async def _send_part(self, key: str, part: bytes, **target: Any) -> dict[str, Any]:
+        answer = await self._call("upload_part", key, **target, Body=part)
+        sums = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")}
+        return {"PartNumber": target["PartNumber"], **sums}
 
     def _address(self, key: str) -> str:
         return f"s3://{self.settings.bucket_name}/{key}"
@@ -273,25 +295,3 @@ class S3StorageService(StorageService):
             ConfigurationError: It refuses.
         """
         await self._in_thread(partial(self._ask, "list_objects_v2", MaxKeys=1), may_abandon=True)
-
-
-async def _chain(first: bytes, second: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    yield second
-    async for part in rest:
-        yield part
-
-
-def _make_client(settings: S3Settings) -> S3Client:
-    import boto3  # 0.2 s, which only a process that asks S3 for something spends
-    from botocore.config import Config
-
-    session = boto3.session.Session(profile_name=settings.profile or None, region_name=settings.region or None)
-    config = Config(
-        signature_version="s3v4",
-        retries={"mode": "standard", "total_max_attempts": 3},
-        connect_timeout=5,
-        read_timeout=30,
-        max_pool_connections=settings.max_connections,
-    )
-    return session.client("s3", endpoint_url=settings.endpoint_url or None, config=config)
