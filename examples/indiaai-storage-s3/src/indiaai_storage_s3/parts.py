@@ -15,7 +15,7 @@ __all__ = ["cut"]
 _READ_BYTES = 1024 * 1024
 
 
-async def cut(file_data: FileData, *, size: int) -> AsyncGenerator[bytes]:
+async def cut(file_data: FileData, *, size: int) -> AsyncGenerator[bytearray]:
     """Give the data in parts of `size` bytes, the last of them shorter; at least one, which may be empty.
 
     Two parts are in memory at most, and what the source itself gives at once.
@@ -27,17 +27,18 @@ async def cut(file_data: FileData, *, size: int) -> AsyncGenerator[bytes]:
     Raises:
         InvalidRequest: The data are not bytes.
     """
-    buffer = bytearray()
+    part = bytearray()
     async for chunk in _chunks(file_data, size):
         if not isinstance(chunk, bytes | bytearray | memoryview):
             raise _not_bytes(chunk)
-        buffer += chunk
-        while len(buffer) > size:  # not >=: the last part is never empty, unless it is the only one
-            with memoryview(buffer) as view, view[:size] as head:
-                part = bytes(head)
-            del buffer[:size]
+        view = memoryview(bytes(chunk))
+        while len(view) > size - len(part):  # not >=: the last part is never empty, unless it is the only one
+            room = size - len(part)
+            part += view[:room]
             yield part
-    yield bytes(buffer)
+            part, view = bytearray(), view[room:]
+        part += view
+    yield part
 
 
 def _chunks(file_data: FileData, size: int) -> AsyncIterator[bytes]:

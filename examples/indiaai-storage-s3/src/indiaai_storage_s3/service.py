@@ -148,8 +148,8 @@ class S3StorageService(StorageService):
     async def _upload_parts(
         self,
         key: str,
-        part: bytes | None,
-        rest: AsyncIterator[bytes],
+        part: bytearray | None,
+        rest: AsyncIterator[bytearray],
         *,
         described: Mapping[str, Any],
         condition: Mapping[str, str],
@@ -168,7 +168,7 @@ class S3StorageService(StorageService):
                 await self._call("abort_multipart_upload", key, **target)
             raise
 
-    async def _send_part(self, key: str, part: bytes, **target: Any) -> dict[str, Any]:
+    async def _send_part(self, key: str, part: bytearray, **target: Any) -> dict[str, Any]:
         answer = await self._call("upload_part", key, **target, Body=part)
         sums = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")}
         return {"PartNumber": target["PartNumber"], **sums}
