@@ -9,7 +9,9 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache, partial
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -21,7 +23,6 @@ from indiaai_storage_r2.settings import R2Settings
 
 if TYPE_CHECKING:
     from botocore.config import Config
-    from botocore.loaders import Loader
     from types_boto3_s3.client import S3Client
 
 __all__ = ["Connection", "settle"]
@@ -41,7 +42,7 @@ class Connection:
         """Hold the settings."""
         self.settings = settings
         self.retries = RetryPolicy(settings.retry_seconds)
-        self._executor = ThreadPoolExecutor(settings.pool_size, thread_name_prefix="indiaai-r2")
+        self._executor = ThreadPoolExecutor(settings.pool_size, thread_name_prefix="indiaai-r2", initializer=_load_anyio)
         self._lock = threading.Lock()
         self._client: S3Client | None = None
 
@@ -137,14 +138,22 @@ async def settle(job: Future[Any], *, seconds: float) -> None:
         await asyncio.wait([waiting], timeout=seconds)
 
 
+def _load_anyio() -> None:
+    # anyio loads it at the first task group: on the event loop, which it would hold up for 15 ms.
+    with suppress(ImportError):  # a name of anyio's own, which may change
+        import_module("anyio._backends._asyncio")
+
+
 def _make_client(settings: R2Settings) -> S3Client:
     import boto3
     from botocore.handlers import add_expect_header
     from botocore.session import Session
 
+    from indiaai_storage_r2.models import model_loader
+
     # The variables are R2's own: a profile or an endpoint that the machine has for AWS must not be in the way.
     session = Session(session_vars={"profile": (None, None, None, None), "config_file": (None, None, "", None)})
-    session.register_component("data_loader", _loader())
+    session.register_component("data_loader", model_loader())
     client: S3Client = boto3.session.Session(botocore_session=session).client(
         "s3",
         endpoint_url=settings.endpoint,
@@ -157,14 +166,6 @@ def _make_client(settings: R2Settings) -> S3Client:
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
     return client
-
-
-@cache
-def _loader() -> Loader:
-    # It keeps S3's description once it has read it: the first client takes 250 ms and every other one 20.
-    from botocore.loaders import Loader
-
-    return Loader()
 
 
 def _make_config(settings: R2Settings) -> Config:

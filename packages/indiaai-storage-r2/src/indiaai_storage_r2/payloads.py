@@ -15,7 +15,7 @@ from indiaai_core import StorageError
 
 __all__ = ["Buffer", "FilePayload", "MemoryPayload", "Payload", "RegularFile"]
 
-_PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 
 
 class Payload(ABC):
