@@ -34,7 +34,8 @@ def upload_part(store: Store, request: Request) -> Answer:
     if any(name.startswith("x-amz-copy-source-if-") for name in request.headers):
         raise Refused(501, "NotImplemented", "Conditions of UploadPartCopy are not implemented")
     source = copy_source(store, request)
-    start, end = read_range(request.headers.get("x-amz-copy-source-range"), len(source.content))
+    wanted = read_range(request.headers.get("x-amz-copy-source-range"), len(source.content))
+    start, end = wanted or (0, len(source.content))
     upload.parts[int(number)] = part = source.content[start:end]
     said = text("ETag", f'"{md5(part)}"') + text("LastModified", f"{source.modified:%Y-%m-%dT%H:%M:%S.000Z}")
     return xml_answer(element("CopyPartResult", said))

@@ -91,9 +91,10 @@ def get_object(store: Store, request: Request) -> Answer:
         if name.startswith("response-"):
             headers.pop(name.removeprefix("response-"), None)
             headers[name.removeprefix("response-").title()] = value
-    start, end = read_range(request.headers.get("range"), len(found.content))
-    if (start, end) == (0, len(found.content)) and "range" not in request.headers:
+    wanted = read_range(request.headers.get("range"), len(found.content))
+    if wanted is None:
         return Answer(200, headers, found.content)
+    start, end = wanted
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(found.content)}"
     return Answer(206, headers, found.content[start:end])
 
@@ -106,15 +107,15 @@ def delete_object(store: Store, request: Request) -> Answer:
     return Answer(204)
 
 
-def read_range(header: str | None, length: int) -> tuple[int, int]:
-    """Return which bytes `[start, end)` are asked for; all of them where the header is none or not understood.
+def read_range(header: str | None, length: int) -> tuple[int, int] | None:
+    """Return which bytes `[start, end)` are asked for; None where the header is none or not understood.
 
     Raises:
         Refused: The range begins behind the end.
     """
     first, dash, last = (header or "").removeprefix("bytes=").partition("-")
     if not dash or not (first + last).isdecimal():
-        return 0, length
+        return None
     start = int(first) if first else max(0, length - int(last))
     end = min(int(last) + 1, length) if first and last else length
     if start >= length or (first and last and int(last) < start):
