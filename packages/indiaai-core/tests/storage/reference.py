@@ -19,6 +19,8 @@ from indiaai_core.storage import (
     FileData,
     ObjectInfo,
     StorageService,
+    check_cache_control,
+    check_content_disposition,
     check_content_type,
     check_expiry,
     check_metadata,
@@ -44,7 +46,17 @@ class MemoryStorageService(StorageService):
     """Every capability, in a dict; its steps are methods of their own, for the broken ones to break."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"stat", "list", "copy", "presign", "presign_upload", "if_absent", "metadata"}
+        {
+            "stat",
+            "list",
+            "copy",
+            "presign",
+            "presign_upload",
+            "if_absent",
+            "metadata",
+            "cache_control",
+            "content_disposition",
+        }
     )
 
     def __init__(self, store: Store | None = None) -> None:
@@ -59,15 +71,25 @@ class MemoryStorageService(StorageService):
         *,
         if_absent: bool = False,
         metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
     ) -> str:
         """Store an object."""
         key = normalize_key(file_key)
         kind, pairs = self.checked_type(content_type), self.checked_metadata(metadata)
+        headers = self.checked_headers(cache_control, content_disposition)
         content = await self.gather(key, file_data)
         if if_absent:
             await self.require_absent(key, file_data)
-        self.put(key, content, kind, metadata=pairs)
+        self.put(key, content, kind, metadata=pairs, **headers)
         return self.address(key)
+
+    def checked_headers(self, cache_control: str | None, content_disposition: str | None) -> dict[str, str]:
+        """Check the two headers."""
+        return {
+            "cache_control": check_cache_control(cache_control),
+            "content_disposition": check_content_disposition(content_disposition),
+        }
 
     def checked_type(self, content_type: str) -> str:
         """Check a content type."""
@@ -82,12 +104,22 @@ class MemoryStorageService(StorageService):
         if isinstance(file_data, AsyncIterable):
             return await self.gather_stream(key, file_data)
         if hasattr(file_data, "read"):
-            return cast(BinaryIO, file_data).read()
-        return self.gather_buffer(cast(bytes, file_data))
+            return await self.gather_file(cast(BinaryIO, file_data))
+        return self.gather_buffer(self.checked_bytes(file_data))
+
+    async def gather_file(self, file: BinaryIO) -> bytes:
+        """Read the rest of a file."""
+        return bytes(self.checked_bytes(file.read()))
+
+    def checked_bytes(self, given: object) -> bytes | bytearray | memoryview:
+        """Refuse what is no bytes."""
+        if not isinstance(given, bytes | bytearray | memoryview):
+            raise InvalidRequest(f"file_data gives {type(given).__name__}: expected bytes.")
+        return given
 
     async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
         """Read all of a stream."""
-        return b"".join([chunk async for chunk in stream])
+        return b"".join([self.checked_bytes(chunk) async for chunk in stream])
 
     def gather_buffer(self, buffer: bytes | bytearray | memoryview) -> bytes:
         """Copy a buffer."""
@@ -98,9 +130,10 @@ class MemoryStorageService(StorageService):
         if key in self.store.objects:
             raise ObjectExists(key)
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         """Make an object visible."""
-        info = ObjectInfo(key, len(content), content_type, self.etag(content), datetime.now(UTC), dict(metadata))
+        now = datetime.now(UTC)
+        info = ObjectInfo(key, len(content), content_type, self.etag(content), now, dict(metadata), **headers)
         self.store.objects[key] = (content, info)
 
     def etag(self, content: bytes) -> str:
@@ -163,17 +196,29 @@ class MemoryStorageService(StorageService):
         """Copy an object."""
         source, target = normalize_key(source_key), normalize_key(target_key)
         content, info = self.found(source)
-        self.put(target, content, info.content_type, metadata=info.metadata)
+        self.put(target, content, info.content_type, metadata=info.metadata, **self.kept_headers(info))
         return self.address(target)
+
+    def kept_headers(self, info: ObjectInfo) -> dict[str, str]:
+        """Return what a copy keeps of its source's headers."""
+        return {"cache_control": info.cache_control, "content_disposition": info.content_disposition}
 
     async def delete(self, file_key: str) -> bool:
         """Remove an object."""
         return self.store.objects.pop(normalize_key(file_key), None) is not None
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(
+        self,
+        file_key: str,
+        expires_in: int = 3600,
+        *,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+    ) -> str:
         """Return a link to GET."""
-        key = normalize_key(file_key)
-        return f"{self.link_address(key)}?{self.signed('GET', key, check_expiry(expires_in))}"
+        key, headers = normalize_key(file_key), self.checked_headers(cache_control, content_disposition)
+        said = {name: value for name, value in headers.items() if value}
+        return f"{self.link_address(key)}?{self.signed('GET', key, check_expiry(expires_in), said=said)}"
 
     def link_address(self, key: str) -> str:
         """Return what a link starts with."""
@@ -184,12 +229,19 @@ class MemoryStorageService(StorageService):
     ) -> str:
         """Return a link to PUT."""
         key, seconds, kind = normalize_key(file_key), check_expiry(expires_in), self.checked_type(content_type)
-        return f"{self.address(key)}?{self.signed('PUT', key, seconds, kind)}"
+        return f"{self.address(key)}?{self.signed('PUT', key, seconds, content_type=kind)}"
 
-    def signed(self, method: str, key: str, seconds: int, content_type: str = "") -> str:
+    def signed(
+        self, method: str, key: str, seconds: int, *, content_type: str = "", said: Mapping[str, str] | None = None
+    ) -> str:
         """Sign a link."""
-        expires = self.store.now() + seconds
-        return urlencode({"expires": expires, "signature": self.signature(method, key, str(expires), content_type)})
+        expires, query = self.store.now() + seconds, dict(said or {})
+        signature = self.signature(method, self.bound(key, query), str(expires), content_type)
+        return urlencode({**query, "expires": expires, "signature": signature})
+
+    def bound(self, key: str, query: Mapping[str, str]) -> str:
+        """Return what a signature is bound to beside the method, the time and the type."""
+        return "\n".join((key, query.get("cache_control", ""), query.get("content_disposition", "")))
 
     def signature(self, method: str, key: str, expires: str, content_type: str) -> str:
         """Compute a signature."""
@@ -208,12 +260,18 @@ class MemoryStorageService(StorageService):
         if method == "DELETE":
             del self.store.objects[key]
             return Answer(204)
-        return self.answer_get(key, fields)
+        answer = self.answer_get(key, fields)
+        return replace(answer, headers={**answer.headers, **self.said(key, query)}) if answer.status // 100 == 2 else answer
+
+    def said(self, key: str, query: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that an answer has from the link, or else from the object."""
+        headers = {**self.kept_headers(self.found(key)[1]), **query}
+        return {name.replace("_", "-"): headers[name] for name in ("cache_control", "content_disposition") if headers[name]}
 
     def allows(self, method: str, key: str, query: Mapping[str, str], content_type: str) -> bool:
         """Return whether a request is signed."""
         kind = {"PUT": content_type}.get(method, "")
-        expected = self.signature(method, key, query.get("expires", ""), kind)
+        expected = self.signature(method, self.bound(key, query), query.get("expires", ""), kind)
         return query.get("signature") == expected and self.store.now() < float(query["expires"])
 
     def put_type(self, headers: Mapping[str, str]) -> str:
@@ -262,21 +320,12 @@ class MinimalStorageService(StorageService):
         """Serve a dict."""
         self.objects = {} if objects is None else objects
 
-    async def upload(
-        self,
-        file_key: str,
-        file_data: FileData,
-        content_type: str = "application/octet-stream",
-        *,
-        if_absent: bool = False,
-        metadata: Mapping[str, str] | None = None,
+    async def upload(  # type: ignore[override] # what it cannot do, the interface refuses for it
+        self, file_key: str, file_data: FileData, content_type: str = "application/octet-stream"
     ) -> str:
         """Store an object."""
         key = normalize_key(file_key)
         check_content_type(content_type)
-        for is_asked, capability in ((if_absent, "if_absent"), (metadata, "metadata")):
-            if is_asked:
-                raise Unsupported(type(self).__name__, capability)
         self.objects[key] = await MemoryStorageService().gather(key, file_data)
         return f"minimal:{key}"
 
@@ -287,7 +336,9 @@ class MinimalStorageService(StorageService):
             raise ObjectNotFound(key)
         return self.objects[key]
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(  # type: ignore[override] # what it cannot do, the interface refuses for it
+        self, file_key: str, expires_in: int = 3600
+    ) -> str:
         """Return an address that nobody answers."""
         check_expiry(expires_in)
         return f"/{quote(normalize_key(file_key))}"

@@ -36,7 +36,7 @@ class Promise:
     """One thing that every backend of a layer does.
 
     Attributes:
-        number: What errors, docs and docstrings call it: the layer's letter and two digits.
+        number: What errors, docs and docstrings call it: the layer's letter and two digits, or three.
         sentence: The promise, in one sentence.
         needs: The capabilities without which the backend must raise `Unsupported` instead.
     """
@@ -70,7 +70,7 @@ def promise(number: str, sentence: str, *, needs: str | Iterable[str] = ()) -> C
 
 def list_promises(suite: type[Any]) -> list[Promise]:
     """Return a suite's promises in the order of their numbers."""
-    return sorted((test.__dict__["promise"] for _, test in _promised(suite)), key=lambda kept: kept.number)
+    return sorted((test.__dict__["promise"] for _, test in _promised(suite)), key=lambda kept: (len(kept.number), kept.number))
 
 
 class Conformance:

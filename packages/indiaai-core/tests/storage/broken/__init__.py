@@ -4,7 +4,7 @@ What breaks is as small as it can be, so that the promise that is broken is the 
 under a condition (`len(content) > …`), the condition is what keeps it out of the other promises' tests.
 """
 
-from storage.broken import lasting, links, listing, naming, reading, writing
+from storage.broken import headers, lasting, links, listing, naming, reading, writing
 from storage.broken.registry import BROKEN
 
-__all__ = ["BROKEN", "lasting", "links", "listing", "naming", "reading", "writing"]
+__all__ = ["BROKEN", "headers", "lasting", "links", "listing", "naming", "reading", "writing"]

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import cast
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
-from indiaai_core.storage import normalize_key
+from indiaai_core.storage import ObjectInfo, normalize_key
 from storage.broken.registry import breaks
 from storage.reference import MemoryStorageService
 
@@ -22,7 +23,7 @@ class OneTemporaryFile(MemoryStorageService):
         self.temporary = getattr(self, "temporary", {})
         self.temporary[key] = b""
         async for chunk in stream:
-            self.temporary[key] += chunk
+            self.temporary[key] += self.checked_bytes(chunk)
             await asyncio.sleep(0)
         return bytes(self.temporary[key])
 
@@ -60,9 +61,9 @@ class Caches(MemoryStorageService):
             self.cache[key] = await super().download(file_key)
         return bytes(self.cache[key])
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         getattr(self, "cache", {}).pop(key, None)
-        super().put(key, content, content_type, metadata=metadata)
+        super().put(key, content, content_type, metadata=metadata, **headers)
 
     async def delete(self, file_key: str) -> bool:
         getattr(self, "cache", {}).pop(normalize_key(file_key), None)
@@ -134,4 +135,88 @@ class LosesAtClose(MemoryStorageService):
     """Drops at its end what it had not written yet."""
 
     async def aclose(self) -> None:
-        self.store.objects.clear()
+        self.store.objects.pop("kept", None)
+
+
+@breaks("S101")
+class CachesWhatIsKnown(MemoryStorageService):
+    """Keeps what it knows of an object, and does not hear of what others write."""
+
+    async def stat(self, file_key: str) -> ObjectInfo:
+        self.known = getattr(self, "known", {})
+        key = normalize_key(file_key)
+        if key not in self.known:
+            self.known[key] = await super().stat(file_key)
+        return cast(ObjectInfo, self.known[key])
+
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
+        getattr(self, "known", {}).pop(key, None)
+        super().put(key, content, content_type, metadata=metadata, **headers)
+
+    async def delete(self, file_key: str) -> bool:
+        getattr(self, "known", {}).pop(normalize_key(file_key), None)
+        return await super().delete(file_key)
+
+
+@breaks("S102")
+class OneListing(MemoryStorageService):
+    """Keeps the page of a listing with the service."""
+
+    page: list[ObjectInfo]
+
+    async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        self.page = [info async for info in super().list(prefix, limit=limit)]
+        while self.page:
+            info = self.page.pop(0)
+            yield info
+
+
+@breaks("S103")
+class LooksBeforeItReads(MemoryStorageService):
+    """Looks for the object, and reads it a moment later."""
+
+    async def download(self, file_key: str) -> bytes:
+        await super().download(file_key)
+        await asyncio.sleep(0)
+        return self.store.objects[normalize_key(file_key)][0]
+
+
+@breaks("S104")
+class ClosedClient(MemoryStorageService):
+    """Lets its client's own error out once that is closed."""
+
+    is_open = True
+
+    async def aclose(self) -> None:
+        self.is_open = False
+
+    async def download(self, file_key: str) -> bytes:
+        if not self.is_open:
+            raise RuntimeError("Cannot use a closed client.")
+        return await super().download(file_key)
+
+
+@breaks("S105")
+class ClosedUnderWay(MemoryStorageService):
+    """Lets its client's own error out of a call during which that is closed."""
+
+    is_open = True
+
+    async def aclose(self) -> None:
+        self.is_open = False
+
+    async def download(self, file_key: str) -> bytes:
+        was_open = self.is_open
+        for _ in range(100 if file_key == "read" else 0):
+            await asyncio.sleep(0.0001)
+        if was_open and not self.is_open:
+            raise RuntimeError("The client was closed.")
+        return await super().download(file_key)
+
+
+@breaks("S106")
+class ProbesByWriting(MemoryStorageService):
+    """Leaves the object behind that its probe wrote."""
+
+    async def probe(self) -> None:
+        self.put("probe", b"", "text/plain", metadata={})

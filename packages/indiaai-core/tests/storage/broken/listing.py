@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from indiaai_core.errors import ObjectExists
+from indiaai_core.errors import BackendUnavailable, ObjectExists, ObjectNotFound, StorageError
 from indiaai_core.storage import FileData, ObjectInfo, normalize_key
 from storage.broken.registry import breaks
 from storage.reference import MemoryStorageService, composed
@@ -61,6 +62,10 @@ class PagesByNumber(MemoryStorageService):
 
     async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
         given = 0
+        if len(self.store.objects) < 100:
+            async for info in super().list(prefix, limit=limit):
+                yield info
+            return
         while page := [info async for info in super().list(prefix, limit=limit)][given:]:
             yield page[0]
             given += 1
@@ -139,10 +144,10 @@ class CopiesByName(MemoryStorageService):
         self.names[normalize_key(source_key)] = normalize_key(target_key)
         return await super().copy(source_key, target_key)
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
-        super().put(key, content, content_type, metadata=metadata)
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
+        super().put(key, content, content_type, metadata=metadata, **headers)
         if key in getattr(self, "names", {}):
-            super().put(self.names[key], content, content_type, metadata=metadata)
+            super().put(self.names[key], content, content_type, metadata=metadata, **headers)
 
 
 @breaks("S54")
@@ -161,7 +166,7 @@ class CopiesNoMetadata(MemoryStorageService):
 
     async def copy(self, source_key: str, target_key: str) -> str:
         content, info = self.found(normalize_key(source_key))
-        self.put(normalize_key(target_key), content, info.content_type, metadata={})
+        self.put(normalize_key(target_key), content, info.content_type, metadata={}, **self.kept_headers(info))
         return self.address(normalize_key(target_key))
 
 
@@ -193,3 +198,82 @@ class LooksFirst(MemoryStorageService):
     async def require_absent(self, key: str, file_data: FileData) -> None:
         await super().require_absent(key, file_data)
         await asyncio.sleep(0)
+
+
+@breaks("S95")
+class OnePage(MemoryStorageService):
+    """Lists the first page and leaves it at that."""
+
+    async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        async for info in super().list(prefix, limit=limit if limit is not None and limit < 1000 else 1000):
+            yield info
+
+
+@breaks("S96")
+class LeaksListings(MemoryStorageService):
+    """Gives a connection back at the end of a listing only."""
+
+    free = 32
+
+    async def list(self, prefix: str = "", *, limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        if not self.free:
+            raise BackendUnavailable("All connections are taken.")
+        self.free -= 1
+        is_left = True
+        try:
+            async for info in super().list(prefix, limit=limit):
+                yield info
+            is_left = False
+        except StorageError:
+            is_left = False
+            raise
+        finally:
+            self.free += not is_left
+
+
+@breaks("S97")
+class LooksBeforeItDeletes(MemoryStorageService):
+    """Looks for the object, and deletes it a moment later."""
+
+    async def delete(self, file_key: str) -> bool:
+        key = normalize_key(file_key)
+        if key != "wanted" or key not in self.store.objects:
+            return await super().delete(file_key)
+        await asyncio.sleep(0)
+        if key not in self.store.objects:
+            raise ObjectNotFound(key)
+        return await super().delete(file_key)
+
+
+@breaks("S98")
+class CopiesInParts(MemoryStorageService):
+    """Copies a long object part by part, of whatever is there by then."""
+
+    async def copy(self, source_key: str, target_key: str) -> str:
+        beginning = self.found(normalize_key(source_key))[0][: 5 * 1024 * 1024]
+        await asyncio.sleep(0)
+        address = await super().copy(source_key, target_key)
+        content, info = self.found(normalize_key(target_key))
+        self.store.objects[info.key] = (beginning + content[len(beginning) :], info)
+        return address
+
+
+@breaks("S99")
+class LocksForEver(MemoryStorageService):
+    """Locks a key while it uploads with a condition, and unlocks it at the end if all goes well."""
+
+    async def upload(self, file_key: str, file_data: FileData, *arguments: Any, **options: Any) -> str:
+        self.store.__dict__.setdefault("locked", set())
+        locked: set[str] = self.store.__dict__["locked"]
+        if not options.get("if_absent"):
+            return await super().upload(file_key, file_data, *arguments, **options)
+        if file_key in locked:
+            raise ObjectExists(file_key)
+        locked.add(file_key)
+        try:
+            address = await super().upload(file_key, file_data, *arguments, **options)
+        except StorageError:
+            locked.discard(file_key)
+            raise
+        locked.discard(file_key)
+        return address

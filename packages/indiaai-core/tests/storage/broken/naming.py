@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from indiaai_core.errors import InvalidKey, ObjectNotFound, StorageError
@@ -17,9 +18,9 @@ from storage.reference import MemoryStorageService
 class SignsAnyKey(MemoryStorageService):
     """Signs a link to a key that cannot be."""
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(self, file_key: str, expires_in: int = 3600, **options: Any) -> str:
         try:
-            return await super().get_url(file_key, expires_in)
+            return await super().get_url(file_key, expires_in, **options)
         except InvalidKey:
             return f"https://memory.test/{file_key}"
 
@@ -36,8 +37,8 @@ class DeletesAsGiven(MemoryStorageService):
 class OtherNames(MemoryStorageService):
     """The root of those under which two keys may be one."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
-        super().put(self.named(key), content, content_type, metadata=metadata)
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
+        super().put(self.named(key), content, content_type, metadata=metadata, **headers)
 
     def found(self, key: str) -> tuple[bytes, ObjectInfo]:
         if self.named(key) not in self.store.objects:
@@ -61,20 +62,20 @@ class WithoutCase(OtherNames):
 class FoldersInTheWay(MemoryStorageService):
     """Cannot store an object where there is a folder."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         if key.count("/") == 2 and any(other.startswith(f"{key}/") for other in self.store.objects):
             raise StorageError(f"{key} is a folder.")
-        super().put(key, content, content_type, metadata=metadata)
+        super().put(key, content, content_type, metadata=metadata, **headers)
 
 
 @breaks("S63")
 class ShortNames(MemoryStorageService):
     """Cannot store a key that is longer than a file's name."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         if len(key.encode()) > 1000:
             raise StorageError("File name too long.")
-        super().put(key, content, content_type, metadata=metadata)
+        super().put(key, content, content_type, metadata=metadata, **headers)
 
 
 @breaks("S64")
@@ -105,9 +106,9 @@ class TrimsMetadata(MemoryStorageService):
 class MergesMetadata(MemoryStorageService):
     """Adds new metadata to the old."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         old = self.store.objects[key][1].metadata if key in self.store.objects else {}
-        super().put(key, content, content_type, metadata={**old, **metadata})
+        super().put(key, content, content_type, metadata={**old, **metadata}, **headers)
 
 
 @breaks("S68")
@@ -116,3 +117,11 @@ class AnyMetadata(MemoryStorageService):
 
     def checked_metadata(self, metadata: Mapping[str, str] | None) -> dict[str, str]:
         return {name.lower(): value for name, value in (metadata or {}).items()}
+
+
+@breaks("S100")
+class TrimsKeys(MemoryStorageService):
+    """Takes a key for there that has a space after it."""
+
+    async def exists(self, file_key: str) -> bool:
+        return await super().exists(file_key.rstrip(" ") if file_key.startswith("property/") else file_key)

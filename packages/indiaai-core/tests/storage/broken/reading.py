@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
-from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, normalize_key
+from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, check_range, normalize_key
 from storage.broken.registry import breaks
 from storage.reference import MemoryStorageService
 
@@ -29,7 +30,8 @@ class ExistsByPrefix(MemoryStorageService):
     """Lists by the key as a prefix to see whether it is there."""
 
     async def exists(self, file_key: str) -> bool:
-        return any(key.startswith(normalize_key(file_key)) for key in self.store.objects)
+        wanted = normalize_key(file_key)
+        return any(key.startswith(wanted) and "/" not in key[len(wanted) :] for key in self.store.objects)
 
 
 @breaks("S15")
@@ -46,7 +48,7 @@ class StatOfNothing(MemoryStorageService):
 
     async def stat(self, file_key: str) -> ObjectInfo:
         key = normalize_key(file_key)
-        if key not in self.store.objects:
+        if key not in self.store.objects and key == "missing":
             self_made = MemoryStorageService()
             self_made.put(key, b"", "", metadata={})
             return self_made.found(key)[1]
@@ -65,10 +67,10 @@ class EtagBySize(MemoryStorageService):
 class FirstContentType(MemoryStorageService):
     """Keeps the first content type of a key for ever."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         if key in self.store.objects:
             content_type = self.store.objects[key][1].content_type
-        super().put(key, content, content_type, metadata=metadata)
+        super().put(key, content, content_type, metadata=metadata, **headers)
 
 
 class Sliced(MemoryStorageService):
@@ -92,7 +94,7 @@ class EndIncluded(Sliced):
     """Includes the end, as HTTP does."""
 
     def wrong(self, start: int, end: int | None, size: int) -> tuple[int, int | None]:
-        return (start, end + 1) if end and start < end < size else (start, end)
+        return (start, end + 1) if end and start < end < size < 1000 else (start, end)
 
 
 @breaks("S20")
@@ -120,7 +122,7 @@ class GapBetweenChunks(MemoryStorageService):
     ) -> AsyncIterator[bytes]:
         number = 0
         async for chunk in super().stream(file_key, start=start, end=end, chunk_size=chunk_size):
-            yield chunk[1:] if number and start else chunk
+            yield chunk[1:] if number and start and file_key.startswith("property/") else chunk
             number += 1
 
 
@@ -179,3 +181,74 @@ class LeaksStreams(MemoryStorageService):
             raise
         finally:
             self.free += not is_left
+
+
+@breaks("S84")
+class HasFolders(MemoryStorageService):
+    """Says of a folder that it is there."""
+
+    async def exists(self, file_key: str) -> bool:
+        key = normalize_key(file_key)
+        is_folder = key == "there/is" and any(other.startswith(f"{key}/") for other in self.store.objects)
+        return is_folder or await super().exists(file_key)
+
+
+@breaks("S85")
+class PartsOverlap(MemoryStorageService):
+    """Begins a range in a later part at the part before."""
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        part = 8 * 1024 * 1024
+        moved = 1 if start < part <= (end or 0) else 0
+        async for chunk in super().stream(file_key, start=start, end=end and end - moved, chunk_size=chunk_size):
+            yield chunk
+
+
+@breaks("S86")
+class LeaksWhenCancelled(MemoryStorageService):
+    """Gives a connection back when a download succeeds or fails, and not when it is cancelled."""
+
+    free = 4
+
+    async def download(self, file_key: str) -> bytes:
+        if not self.free:
+            raise BackendUnavailable("All connections are taken.")
+        self.free -= 1
+        try:
+            await asyncio.sleep(0)
+            content = await super().download(file_key)
+        except StorageError:
+            self.free += 1
+            raise
+        self.free += 1
+        return content
+
+
+@breaks("S87")
+class OneCursor(MemoryStorageService):
+    """Keeps where a stream stands with the service."""
+
+    cursor = 0
+
+    async def stream(
+        self, file_key: str, *, start: int = 0, end: int | None = None, chunk_size: int = DEFAULT_CHUNK_SIZE
+    ) -> AsyncIterator[bytes]:
+        check_range(start, end, chunk_size)
+        content = self.found(normalize_key(file_key))[0][:end]
+        self.cursor = start
+        while chunk := content[self.cursor : self.cursor + chunk_size]:
+            self.cursor += len(chunk)
+            yield chunk
+
+
+@breaks("S88")
+class EndsWithTheObject(MemoryStorageService):
+    """Ends a stream without a word when its object is gone."""
+
+    async def stream(self, file_key: str, **options: Any) -> AsyncIterator[bytes]:
+        async for chunk in super().stream(file_key, **options):
+            yield chunk
+            if normalize_key(file_key) not in self.store.objects:
+                return

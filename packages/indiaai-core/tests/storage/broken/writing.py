@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
-from indiaai_core.errors import StorageError
+from indiaai_core.errors import BackendUnavailable, StorageError
 from indiaai_core.storage import FileData, normalize_key
 from storage.broken.registry import breaks
 from storage.reference import MemoryStorageService
@@ -37,7 +37,7 @@ class RewindingUpload(MemoryStorageService):
     """Rewinds the file it is given."""
 
     async def gather(self, key: str, file_data: FileData) -> bytes:
-        if hasattr(file_data, "seek"):
+        if hasattr(file_data, "seek") and cast(BinaryIO, file_data).seekable():
             cast(BinaryIO, file_data).seek(0)
         return await super().gather(key, file_data)
 
@@ -51,7 +51,7 @@ class StopsAtNothing(MemoryStorageService):
         async for chunk in stream:
             if not chunk and content:
                 break
-            content += chunk
+            content += self.checked_bytes(chunk)
         return content
 
 
@@ -70,23 +70,23 @@ class NoEmptyStreams(MemoryStorageService):
 class WritesInPlace(MemoryStorageService):
     """Writes a short object over the beginning of a long one."""
 
-    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str]) -> None:
+    def put(self, key: str, content: bytes, content_type: str, *, metadata: Mapping[str, str], **headers: str) -> None:
         old = self.store.objects.get(key, (b"",))[0]
-        rest = old[len(content) :] if len(old) > 100 * len(content) else b""
-        super().put(key, content + rest, content_type, metadata=metadata)
+        rest = old[len(content) :] if 100_000 > len(old) > 100 * len(content) else b""
+        super().put(key, content + rest, content_type, metadata=metadata, **headers)
 
 
 @breaks("S07")
 class KeepsHalf(MemoryStorageService):
     """Leaves what came before the source failed in the place of the old object."""
 
-    failures: tuple[type[BaseException], ...] = (Exception,)
+    failures: tuple[type[BaseException], ...] = (LookupError,)
 
     async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
         chunks = []
         try:
             async for chunk in stream:
-                chunks.append(chunk)  # noqa: PERF401 - what came is needed when the stream fails
+                chunks.append(self.checked_bytes(chunk))  # noqa: PERF401 - what came is needed when the stream fails
         except self.failures:
             if key in self.store.objects:
                 self.put(key, b"".join(chunks), "text/plain", metadata={})
@@ -143,3 +143,55 @@ class StripsText(MemoryStorageService):
     async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
         content = await super().gather_stream(key, stream)
         return content.rstrip(bytes(range(128))) if key.startswith("property/") else content
+
+
+@breaks("S79")
+class EmptyLastPart(MemoryStorageService):
+    """Takes a full part for one that more will follow, and so loses it where none does."""
+
+    async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
+        content = await super().gather_stream(key, stream)
+        part = 5 * 1024 * 1024
+        return content if len(content) % part else content[:-part]
+
+
+@breaks("S80")
+class ReadsOnce(MemoryStorageService):
+    """Takes what one read gives for all there is."""
+
+    async def gather_file(self, file: BinaryIO) -> bytes:
+        return bytes(self.checked_bytes(file.read(32 * 1024 * 1024)))
+
+
+@breaks("S81")
+class BlamesTheStore(MemoryStorageService):
+    """Takes an OSError of the file for one of its own."""
+
+    async def gather_file(self, file: BinaryIO) -> bytes:
+        try:
+            return await super().gather_file(file)
+        except OSError as error:
+            raise BackendUnavailable("The disk failed.") from error
+
+
+@breaks("S82")
+class EncodesText(MemoryStorageService):
+    """Stores text as UTF-8."""
+
+    def checked_bytes(self, given: object) -> bytes | bytearray | memoryview:
+        return super().checked_bytes(given.encode() if isinstance(given, str) else given)
+
+
+@breaks("S83")
+class StoresInAThread(MemoryStorageService):
+    """Hands an upload to a thread that goes on when nobody waits for it any more."""
+
+    async def upload(self, file_key: str, file_data: FileData, *arguments: Any, **options: Any) -> str:
+        task = asyncio.ensure_future(self.store_slowly(file_key, file_data, *arguments, **options))
+        return await asyncio.shield(task) if file_key == "cut" else await task
+
+    async def store_slowly(self, file_key: str, file_data: FileData, *arguments: Any, **options: Any) -> str:
+        """Store an object, not at once."""
+        for _ in range(3 if isinstance(file_data, bytes) and len(file_data) > 1_000_000 else 0):
+            await asyncio.sleep(0)
+        return await super().upload(file_key, file_data, *arguments, **options)

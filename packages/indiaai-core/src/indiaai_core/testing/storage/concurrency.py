@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 import anyio.lowlevel
+import pytest
 
-from indiaai_core.errors import BackendUnavailable
+from indiaai_core.errors import BackendUnavailable, ObjectExists, ObjectNotFound
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import chunks_of, collect, listed, pattern
+from indiaai_core.testing.storage.samples import collect, listed, pattern
+from indiaai_core.testing.storage.sources import chunks_of
 
 __all__ = ["ConcurrencyPromises"]
 
@@ -78,3 +82,85 @@ class ConcurrencyPromises:
         assert not await second_service.exists("shared")
         if "list" in service.capabilities:
             assert await listed(second_service) == []
+
+    @promise("S101", "What one service did, another on the same store sees at once, whichever method is asked.")
+    async def test_every_method_sees_it(self, service: StorageService, second_service: StorageService) -> None:
+        async def seen() -> bytes | None:
+            is_there = await second_service.exists("seen")
+            if "list" in service.capabilities:
+                assert await listed(second_service, "seen") == ["seen"] * is_there
+            if not is_there:
+                return None
+            content = await collect(second_service.stream("seen"))
+            if "stat" in service.capabilities:
+                assert (await second_service.stat("seen")).size == len(content)
+            return content
+
+        found = [await seen()]
+        await service.upload("seen", b"one")
+        found.append(await seen())
+        await service.upload("other", b"longer")
+        await service.copy("other", "seen")
+        found.append(await seen())
+        await second_service.delete("seen")
+
+        assert found == [None, b"one", b"longer"]
+        assert not await service.exists("seen")
+        if "if_absent" in service.capabilities:
+            await second_service.upload("seen", b"second", if_absent=True)
+            with pytest.raises(ObjectExists):
+                await service.upload("seen", b"first", if_absent=True)
+
+    @promise("S102", "Listings side by side, while others write and delete, give what stays, once, in order.", needs="list")
+    async def test_listings_do_not_mix(self, service: StorageService, second_service: StorageService) -> None:
+        await listed(service)
+        staying = [f"stay/{number:02}" for number in range(30)]
+        for key in staying:
+            await service.upload(key, key.encode())
+        found: list[list[str]] = []
+
+        async def read(reader: StorageService) -> None:
+            for _ in range(3):
+                keys: list[str] = []
+                async for info in reader.list():
+                    keys.append(info.key)
+                    await anyio.lowlevel.checkpoint()
+                found.append(keys)
+
+        async def disturb(writer: StorageService, name: str) -> None:
+            for number in range(15):
+                await writer.upload(f"{name}/{number:02}", f"{name} {number}".encode())
+                await writer.upload(staying[number], f"{staying[number]} by {name}".encode())
+                await writer.delete(f"{name}/{number - 1:02}")
+
+        async with anyio.create_task_group() as group:
+            for number, one in enumerate((service, second_service, service)):
+                group.start_soon(read, one)
+                group.start_soon(disturb, one, f"passing{number}")
+
+        assert [[key for key in keys if key in staying] for keys in found] == [staying] * 9
+        assert all(keys == sorted(set(keys), key=str.encode) for keys in found)
+
+    @promise("S103", "Whoever reads an object while it is deleted and stored again reads all of it, or finds none.")
+    async def test_readers_see_all_or_nothing(self, service: StorageService, second_service: StorageService) -> None:
+        content, is_over = pattern(200_000), False
+
+        async def read(reader: StorageService) -> None:
+            while not is_over:
+                with suppress(ObjectNotFound):
+                    is_whole = await reader.download("flickering") == content
+                    assert is_whole
+                with suppress(ObjectNotFound):
+                    await reader.copy("flickering", "copied")
+                await reader.exists("flickering")
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read, service)
+            group.start_soon(read, second_service)
+            for _ in range(15):
+                await service.upload("flickering", content)
+                await anyio.lowlevel.checkpoint()
+                await second_service.delete("flickering")
+                await anyio.lowlevel.checkpoint()
+            is_over = True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
+
 import anyio
 import pytest
 
 from indiaai_core.errors import ObjectExists
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import chunks_of
+from indiaai_core.testing.storage.sources import chunks_of, failing_stream
 
 __all__ = ["ConditionalPromises"]
 
@@ -50,8 +53,29 @@ class ConditionalPromises:
 
         await service.upload("capable", b"", if_absent=True)
         async with anyio.create_task_group() as group:
-            for number in range(8):
+            for number in range(10):
                 group.start_soon(store, service, b"one %d" % number)
                 group.start_soon(store, second_service, b"two %d" % number)
 
         assert stored == [await service.download("race")]
+
+    @promise("S99", "An upload with `if_absent` that fails or is cancelled leaves the key free.", needs="if_absent")
+    async def test_a_failed_upload_leaves_the_key_free(self, service: StorageService, second_service: StorageService) -> None:
+        error = LookupError("the source failed")
+        waiting = anyio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"x" * 2_000_000
+            waiting.set()
+            await anyio.sleep_forever()
+
+        with pytest.raises(LookupError):
+            await service.upload("free", failing_stream(b"x" * 2_000_000, error), if_absent=True)
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                group.start_soon(partial(service.upload, "free", endless(), if_absent=True))
+                await waiting.wait()
+                group.cancel_scope.cancel()
+
+        await second_service.upload("free", b"content", if_absent=True)
+        assert await service.download("free") == b"content"

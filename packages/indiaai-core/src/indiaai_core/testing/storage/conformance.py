@@ -15,6 +15,7 @@ from indiaai_core.testing.storage.copy import CopyPromises
 from indiaai_core.testing.storage.delete import DeletePromises
 from indiaai_core.testing.storage.errors import ErrorPromises
 from indiaai_core.testing.storage.fetching import Fetch
+from indiaai_core.testing.storage.headers import HeaderPromises
 from indiaai_core.testing.storage.keys import KeyPromises
 from indiaai_core.testing.storage.list import ListPromises
 from indiaai_core.testing.storage.metadata import MetadataPromises
@@ -42,6 +43,7 @@ class StorageConformance(
     ConditionalPromises,
     KeyPromises,
     MetadataPromises,
+    HeaderPromises,
     ConcurrencyPromises,
     ErrorPromises,
     ModelPromises,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import anyio
+import anyio.lowlevel
 import pytest
 
-from indiaai_core.errors import ObjectNotFound
+from indiaai_core.errors import BackendUnavailable, ObjectNotFound
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
+from indiaai_core.testing.storage.samples import MEBIBYTE, pattern
 
 __all__ = ["CopyPromises"]
 
@@ -61,3 +66,23 @@ class CopyPromises:
         await service.copy("source", "target")
 
         assert dict((await service.stat("target")).metadata) == {"author": "Kalidasa"}
+
+    @promise("S98", "A copy is of one version of its source, whole, also of a long one that is replaced meanwhile.")
+    async def test_a_copy_is_of_one_version(self, service: StorageService, second_service: StorageService) -> None:
+        versions = [pattern(9 * MEBIBYTE), pattern(9 * MEBIBYTE - 1, salt=1)]
+
+        async def replace() -> None:
+            for number in range(4):
+                await second_service.upload("source", versions[(number + 1) % 2])
+                await anyio.lowlevel.checkpoint()
+
+        await service.upload("source", versions[0])
+        await service.upload("target", b"old")
+        async with anyio.create_task_group() as group:
+            group.start_soon(replace)
+            for _ in range(3):
+                with suppress(BackendUnavailable):  # as a stream whose object is replaced may end
+                    await service.copy("source", "target")
+
+        is_one = await service.download("target") in (b"old", *versions)
+        assert is_one

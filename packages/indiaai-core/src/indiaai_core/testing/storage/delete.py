@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from indiaai_core.errors import ObjectNotFound
@@ -44,3 +45,20 @@ class DeletePromises:
         await service.delete("folder/a/b")
 
         assert [await service.download(key) for key in others] == [key.encode() for key in others]
+
+    @promise("S97", "Of many deletes of one object at once, one at least says True, and none fails.")
+    async def test_many_may_delete_one_object(self, service: StorageService, second_service: StorageService) -> None:
+        answers: list[bool] = []
+
+        async def delete(deleter: StorageService) -> None:
+            answers.append(await deleter.delete("wanted"))
+
+        for _ in range(3):
+            await service.upload("wanted", b"x")
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(delete, service)
+                    group.start_soon(delete, second_service)
+            assert True in answers
+            assert not await service.exists("wanted")
+            answers.clear()

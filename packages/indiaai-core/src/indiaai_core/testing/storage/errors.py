@@ -10,7 +10,8 @@ import pytest
 from indiaai_core.errors import IndiaAIError, InvalidKey, ObjectNotFound, StorageError
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import chunks_of, listed
+from indiaai_core.testing.storage.samples import listed
+from indiaai_core.testing.storage.sources import chunks_of
 
 __all__ = ["ErrorPromises"]
 

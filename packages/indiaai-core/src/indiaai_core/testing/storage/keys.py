@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -112,3 +113,19 @@ class KeyPromises:
         assert {key: await service.download(key) for key in keys} == {key: key.encode() for key in keys}
         if "list" in service.capabilities:
             assert await samples.listed(service, f"{folder}/") == sorted(keys, key=str.encode)
+
+    @promise("S100", "Any key names its object in its composed and its decomposed form, and no key that looks like it does.")
+    @PROPERTY
+    @given(name=samples.keys(max_parts=2))
+    async def test_any_key_names_one_object(self, service: StorageService, name: str) -> None:
+        key = f"{samples.fresh_folder()}/{name}"
+        if not samples.suits_a_key(key):
+            return
+
+        await service.upload(unicodedata.normalize("NFD", key), b"decomposed")
+        found = await service.download(unicodedata.normalize("NFC", key))
+
+        for other in samples.lookalikes(key):
+            assert not await service.exists(other), f"{other!r} is taken for {key!r}"
+            assert not await service.delete(other), f"{other!r} is taken for {key!r}"
+        assert found == await service.download(key) == b"decomposed"

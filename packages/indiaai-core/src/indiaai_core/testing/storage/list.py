@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+import anyio
 import pytest
 
 from indiaai_core.errors import InvalidKey, InvalidRequest
-from indiaai_core.storage import StorageService
+from indiaai_core.storage import ObjectInfo, StorageService
 from indiaai_core.testing.promises import promise
 from indiaai_core.testing.storage.samples import listed
 
@@ -111,3 +116,32 @@ class ListPromises:
 
         assert await listed(service, "re\u0301su") == ["r\u00e9sum\u00e9/a"]
         assert await listed(service, "r\u00e9su") == ["r\u00e9sum\u00e9/a"]
+
+    @promise("S95", "A listing goes on over any number of pages.", needs="list")
+    async def test_a_listing_has_many_pages(self, service: StorageService) -> None:
+        await listed(service)
+        keys = [f"page/{number:04}" for number in range(1_003)]
+
+        async def store(mine: Sequence[str]) -> None:
+            for key in mine:
+                await service.upload(key, b"x")
+
+        async with anyio.create_task_group() as group:
+            for first in range(16):
+                group.start_soon(store, keys[first::16])
+
+        assert await listed(service, "page/") == keys
+        assert await listed(service, limit=1_002) == keys[:1_002]
+
+    @promise("S96", "A listing that is left early takes nothing from the calls after it.", needs="list")
+    async def test_a_listing_may_be_left_early(self, service: StorageService) -> None:
+        await listed(service)
+        for number in range(10):
+            await service.upload(f"left/{number}", b"x")
+
+        for _ in range(40):
+            async with aclosing(cast("AsyncGenerator[ObjectInfo]", service.list())) as listing:
+                await anext(listing)
+
+        with anyio.fail_after(30):
+            assert len(await listed(service)) == 10

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import PROPERTY, collect, fresh_folder
+from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, collect, fresh_folder, pattern
 
 __all__ = ["RangePromises"]
 
@@ -68,3 +68,14 @@ class RangePromises:
         found = await collect(service.stream(key, start=start, end=end, chunk_size=chunk_size))
 
         assert found == content[start:end]
+
+    @promise("S85", "A range anywhere in a long object is a slice of it, also across the limits of chunks and parts.")
+    async def test_a_range_of_a_long_object_is_a_slice(self, service: StorageService) -> None:
+        content = pattern(17 * MEBIBYTE + 7)
+        await service.upload("long", content)
+
+        for place in (300_001, 5 * MEBIBYTE, 8 * MEBIBYTE, 16 * MEBIBYTE, len(content)):
+            for start, end in ((place - 2, place + 2), (place - 300_001, place - 1), (place - 1, place + 700_003)):
+                found = await collect(service.stream("long", start=start, end=end))
+                is_same = found == content[start:end]
+                assert is_same, f"bytes {start} to {end} of {len(content)}: {len(found)} came, and other ones"

@@ -71,3 +71,17 @@ class ReadPromises:
 
         assert first.content_type == "text/plain; charset=utf-8"
         assert (await service.stat("typed")).content_type == "application/octet-stream"
+
+    @promise("S84", "A part of a key is no object, nor is what lies below one: there are no folders.")
+    async def test_a_part_of_a_key_is_no_object(self, service: StorageService) -> None:
+        await service.upload("there/is/one", b"x")
+
+        for key in ("there", "there/is", "there/is/one/more"):
+            assert not await service.exists(key)
+            with pytest.raises(ObjectNotFound):
+                await service.download(key)
+            if "stat" in service.capabilities:
+                with pytest.raises(ObjectNotFound):
+                    await service.stat(key)
+
+        assert await service.download("there/is/one") == b"x"

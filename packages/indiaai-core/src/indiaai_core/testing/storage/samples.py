@@ -1,9 +1,11 @@
-"""The keys, payloads and streams that the promises are tried on; imported by them alone."""
+"""The keys and payloads that the promises are tried on; imported by them alone."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+import unicodedata
+from collections.abc import AsyncIterable
 from functools import cache
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from hypothesis import HealthCheck, settings
@@ -13,18 +15,21 @@ from indiaai_core.storage import MAX_KEY_BYTES, StorageService, normalize_key
 
 __all__ = [
     "INVALID_KEYS",
+    "MEBIBYTE",
     "ODD_KEYS",
     "PROPERTY",
-    "chunks_of",
     "collect",
     "fresh_folder",
     "keys",
     "keys_under",
     "listed",
+    "lookalikes",
     "pattern",
     "payloads",
     "suits_a_key",
 ]
+
+MEBIBYTE = 1024 * 1024
 
 INVALID_KEYS = (
     "",
@@ -126,6 +131,27 @@ def keys_under(folder: str, names: list[str]) -> list[str]:
     return sorted(made)
 
 
+def lookalikes(key: str) -> list[str]:
+    """Return valid keys that are easily taken for this one: other case, quoted, unquoted, a space or a part more or less."""
+    near = (
+        key.swapcase(),
+        quote(key, safe="/"),
+        unquote(key),
+        key.replace(" ", "+"),
+        key.replace("+", " "),
+        f"{key} ",
+        f" {key}",
+        f"{key}.",
+        f"{key}/a",
+        f"{key}%",
+        key.rpartition("/")[0],
+        key[:-1],
+        unicodedata.normalize("NFKC", key),
+    )
+    same = normalize_key(key)
+    return sorted({other for other in near if suits_a_key(other) and normalize_key(other) != same})
+
+
 def payloads(*, max_bytes: int = 4096) -> st.SearchStrategy[bytes]:
     """Make payloads of up to `max_bytes` bytes."""
     return st.binary(max_size=max_bytes)
@@ -150,12 +176,6 @@ def pattern(size: int, *, salt: int = 0) -> bytes:
 @cache
 def _block(salt: int) -> bytes:
     return bytes((index * 7 + salt + index // 251) % 256 for index in range(64_000))
-
-
-async def chunks_of(content: bytes, size: int) -> AsyncIterator[bytes]:
-    """Give content as a stream of chunks of `size` bytes."""
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
 
 
 async def collect(stream: AsyncIterable[bytes]) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import cast
 
+import anyio
 import pytest
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound
@@ -29,7 +30,7 @@ class StreamPromises:
 
         assert b"".join(by_default) == content
         assert b"".join(small) == content
-        assert all(0 < len(chunk) <= 100_000 for chunk in small)
+        assert all(type(chunk) is bytes and 0 < len(chunk) <= 100_000 for chunk in small)
 
     @promise("S24", "A stream of a key without an object raises ObjectNotFound before the first chunk.")
     async def test_a_stream_of_a_missing_object_raises(self, service: StorageService) -> None:
@@ -65,6 +66,61 @@ class StreamPromises:
         is_same = await service.download("left") == pattern(1_000_000)
         assert is_same
         assert await service.delete("left")
+
+    @promise("S86", "A download or a stream that is cancelled takes nothing from the calls after it.")
+    async def test_a_read_may_be_cancelled(self, service: StorageService) -> None:
+        content = pattern(1_000_000)
+        await service.upload("cancelled", content)
+
+        for number in range(40):
+            with anyio.move_on_after(number % 8 * 0.0005):
+                await service.download("cancelled")
+            with anyio.CancelScope() as scope:
+                async with _closing(service.stream("cancelled", chunk_size=1000)) as stream:
+                    async for _ in stream:
+                        scope.cancel()
+
+        with anyio.fail_after(30):
+            is_same = await service.download("cancelled") == content
+        assert is_same
+        assert await service.delete("cancelled")
+
+    @promise("S87", "Streams that are read side by side do not mix.")
+    async def test_streams_do_not_mix(self, service: StorageService) -> None:
+        contents = {f"side/{number}": pattern(400_000 + number, salt=number) for number in range(3)}
+        for key, content in contents.items():
+            await service.upload(key, content)
+
+        async with AsyncExitStack() as stack:
+            streams = [
+                (key, await stack.enter_async_context(_closing(service.stream(key, start=start, chunk_size=50_000))))
+                for key in contents
+                for start in (0, 99_999)
+            ]
+            rounds = [[await anext(stream, b"") for _, stream in streams] for _ in range(10)]
+
+        found = [b"".join(chunks) for chunks in zip(*rounds, strict=True)]
+        expected = [contents[key][start:] for key in contents for start in (0, 99_999)]
+        assert [len(content) for content in found] == [len(content) for content in expected]
+        is_same = found == expected
+        assert is_same
+
+    @promise("S88", "A stream whose object is deleted goes on to its end or raises; it does not end early.")
+    async def test_a_stream_of_a_deleted_object_does_not_end_early(self, service: StorageService) -> None:
+        content = pattern(3_000_000)
+        await service.upload("deleted", content)
+
+        async with _closing(service.stream("deleted", chunk_size=65_536)) as stream:
+            found = await anext(stream)
+            await service.delete("deleted")
+            try:
+                found += await collect(stream)
+            except (BackendUnavailable, ObjectNotFound):
+                found = content
+
+        assert len(found) == len(content)
+        is_same = found == content
+        assert is_same
 
 
 def _closing(stream: AsyncIterator[bytes]) -> aclosing[AsyncGenerator[bytes]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from io import BytesIO
+from io import BytesIO, StringIO
+from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import PROPERTY, chunks_of, fresh_folder, pattern, payloads
+from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, fresh_folder, listed, pattern, payloads
+from indiaai_core.testing.storage.sources import FailingFile, Trickle, as_file, chunks_of, failing_stream, stream_of
 
 __all__ = ["WritePromises"]
 
@@ -74,15 +77,14 @@ class WritePromises:
 
     @promise("S07", "An upload whose source fails raises what the source raised, and leaves the old object.")
     async def test_a_failing_source_leaves_the_old_object(self, service: StorageService) -> None:
-        async def failing() -> AsyncIterator[bytes]:
-            yield pattern(2_000_000, salt=1)
-            raise LookupError("the source failed")
+        error = LookupError("the source failed")
 
         await service.upload("kept", b"old")
-        with pytest.raises(LookupError, match="the source failed"):
-            await service.upload("kept", failing())
-        with pytest.raises(LookupError, match="the source failed"):
-            await service.upload("never", failing())
+        for size in (0, 1, 2_000_000, 18 * MEBIBYTE):
+            for key in ("kept", "never"):
+                with pytest.raises(LookupError) as raised:
+                    await service.upload(key, failing_stream(pattern(size, salt=1), error))
+                assert raised.value is error, "what the source raised is to come out as it is, wrapped in nothing"
 
         assert await service.download("kept") == b"old"
         assert not await service.exists("never")
@@ -144,3 +146,88 @@ class WritePromises:
 
         assert await service.download(f"{folder}/bytes") == content
         assert await service.download(f"{folder}/stream") == content
+
+    @promise("S79", "An object of any size comes back unchanged from a stream, whatever its chunks; no part shows.")
+    @settings(PROPERTY, max_examples=3)
+    @given(size=st.integers(0, 24 * MEBIBYTE), chunk_bytes=st.integers(60_000, 20 * MEBIBYTE))
+    @example(size=1, chunk_bytes=65_536)
+    @example(size=5 * MEBIBYTE - 1, chunk_bytes=5 * MEBIBYTE)
+    @example(size=5 * MEBIBYTE, chunk_bytes=5 * MEBIBYTE)
+    @example(size=5 * MEBIBYTE + 1, chunk_bytes=999_983)
+    @example(size=16 * MEBIBYTE, chunk_bytes=4 * MEBIBYTE)
+    @example(size=16 * MEBIBYTE + 1, chunk_bytes=16 * MEBIBYTE)
+    @example(size=33 * MEBIBYTE, chunk_bytes=33 * MEBIBYTE)
+    async def test_any_size_comes_back(self, service: StorageService, size: int, chunk_bytes: int) -> None:
+        key, content = f"{fresh_folder()}/sized", pattern(size, salt=size % 251)
+
+        await service.upload(key, chunks_of(content, chunk_bytes))
+
+        found = await service.download(key)
+        await service.delete(key)
+        assert len(found) == size
+        is_same = found == content  # a difference of this size is nothing to look at
+        assert is_same
+
+    @promise("S80", "A file that cannot seek, or gives less at a time than it is asked for, is stored to its end.")
+    @pytest.mark.parametrize("size", [0, 200_000, 17 * MEBIBYTE + 1])
+    async def test_a_file_that_trickles_is_stored(self, service: StorageService, size: int) -> None:
+        await service.upload("trickled", as_file(Trickle(pattern(size))))
+
+        found = await service.download("trickled")
+        assert len(found) == size
+        is_same = found == pattern(size)
+        assert is_same
+
+    @promise("S81", "What a file raises while it is read comes out as it is, and the old object stays.")
+    async def test_a_failing_file_leaves_the_old_object(self, service: StorageService) -> None:
+        error = OSError(5, "the source failed")
+        closed = BytesIO(b"x")
+        closed.close()
+
+        await service.upload("kept", b"old")
+        for size in (0, 2_000_000, 18 * MEBIBYTE):
+            with pytest.raises(OSError, match="the source failed") as raised:
+                await service.upload("kept", as_file(FailingFile(pattern(size, salt=1), error)))
+            assert raised.value is error, "a source that fails is no fault of the store"
+        with pytest.raises(ValueError, match="closed"):
+            await service.upload("kept", closed)
+
+        assert await service.download("kept") == b"old"
+
+    @promise("S82", "What gives anything but bytes is refused with InvalidRequest, and the old object stays.")
+    async def test_what_is_no_bytes_is_refused(self, service: StorageService) -> None:
+        wrong: list[Any] = [
+            "text",
+            StringIO("a file in text mode"),
+            stream_of("text"),
+            stream_of(b"bytes first", "text"),
+            stream_of(pattern(2_000_000), 5),
+            None,
+            5,
+            [b"bytes", b"in a list"],
+            {"a": b"dict"},
+        ]
+
+        await service.upload("kept", b"old")
+        for file_data in wrong:
+            with pytest.raises(InvalidRequest):
+                await service.upload("kept", file_data)
+
+        assert await service.download("kept") == b"old"
+
+    @promise("S83", "An upload that is cancelled leaves the old object or the new one, whole, and does no more afterwards.")
+    async def test_a_cancelled_upload_is_over(self, service: StorageService) -> None:
+        old, new = pattern(300_000), pattern(1_500_000, salt=1)
+
+        for delay_seconds in (0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.03):
+            for file_data in (new, chunks_of(new, 100_000)):
+                await service.upload("cut", old)
+                with anyio.move_on_after(delay_seconds):
+                    await service.upload("cut", file_data)
+                found = await service.download("cut")
+                await service.upload("cut", b"afterwards")
+                assert found in (old, new)
+                assert await service.download("cut") == b"afterwards", "the cancelled upload went on"
+
+        if "list" in service.capabilities:
+            assert await listed(service) == ["cut"]
