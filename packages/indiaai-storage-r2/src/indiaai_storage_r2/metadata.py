@@ -23,7 +23,8 @@ UPLOAD_ID = "indiaai-upload"
 _OWN = "indiaai-"
 _ESCAPED = "indiaai-user-"
 _MARK = "UTF-8''"
-_KEPT = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+_WORD = "=?"  # with which an encoded word of RFC 2047 begins: R2 decodes what looks like one
+_KEPT = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "%?")
 
 
 def encode_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -44,7 +45,7 @@ def decode_metadata(headers: Mapping[str, str]) -> dict[str, str]:
 def _encode(value: str) -> str:
     # A header loses the blanks around its value, and some servers one that is empty.
     is_plain = value and value.isascii() and value.isprintable() and value == value.strip() and not value.startswith(_MARK)
-    return value if is_plain else _MARK + quote(value, safe=_KEPT, errors="surrogatepass")
+    return value if is_plain and _WORD not in value else _MARK + quote(value, safe=_KEPT, errors="surrogatepass")
 
 
 def _decode(value: str) -> str:
