@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 PACKAGES = {path.parent.name: path.parent for path in sorted(ROOT.glob("packages/*/pyproject.toml"))}
 EXAMPLES = {path.parent.name: path.parent for path in sorted(ROOT.glob("examples/*/pyproject.toml"))}
+DISTRIBUTIONS = PACKAGES | {k: v for k, v in EXAMPLES.items() if "[build-system]" in (v / "pyproject.toml").read_text("utf-8")}
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -44,8 +45,7 @@ def needs_of_all() -> Iterator[str]:
     """Give what a session needs that looks at everything: all packages and examples, and what all tests need."""
     yield from [*PACKAGES, *group(ROOT, "integration")]
     for folder in (ROOT, *PACKAGES.values(), *EXAMPLES.values()):
-        yield from needs(folder, load(folder)["project"].get("optional-dependencies", {}))
-        yield from group(folder, "test")
+        yield from [*needs(folder, load(folder)["project"].get("optional-dependencies", {})), *group(folder, "test")]
 
 
 def install(session: nox.Session, requirements: Iterable[str]) -> None:
@@ -59,29 +59,27 @@ def install(session: nox.Session, requirements: Iterable[str]) -> None:
     while pending:
         requirement = pending.pop()
         name = canonicalize_name(requirement.name)
-        if name not in PACKAGES:
+        if name not in DISTRIBUTIONS:
             others.add(str(requirement))
         elif name not in ours or requirement.extras - ours[name]:
             ours.setdefault(name, set()).update(requirement.extras)
-            further = map(Requirement, needs(PACKAGES[name], requirement.extras))
-            pending += [line for line in further if canonicalize_name(line.name) in PACKAGES]
+            pending += map(Requirement, needs(DISTRIBUTIONS[name], requirement.extras))
     session.install(*sorted(others), *(f"{built(name)}[{','.join(sorted(ours[name]))}]".removesuffix("[]") for name in ours))
 
 
 def built(name: str, folder: Path = DIST) -> Path:
-    """Return a package's built wheel."""
-    (wheel,) = folder.glob(f"{name.replace('-', '_')}-*.whl")
+    """Return a distribution's built wheel."""
+    (wheel,) = folder.rglob(f"{name.replace('-', '_')}-*.whl")
     return wheel
 
 
 def build(session: nox.Session, *options: str, into: Path) -> None:
-    """Build every package; without isolation, so that build backends are installed once and not once a package."""
-    backends = {line for folder in PACKAGES.values() for line in load(folder)["build-system"]["requires"]}
-    session.install("build", *sorted(backends))
-    for stale in into.glob("*.*"):
-        stale.unlink()
-    for folder in PACKAGES.values():
-        session.run("python", "-m", "build", "-n", *options, "--outdir", f"{into}", f"{folder}", silent=True)
+    """Build every package and each example with a build system; without isolation: build backends are installed once."""
+    session.install("build", *{line for folder in DISTRIBUTIONS.values() for line in load(folder)["build-system"]["requires"]})
+    shutil.rmtree(into, ignore_errors=True)
+    for name, folder in DISTRIBUTIONS.items():
+        target = into if name in PACKAGES else into / "examples"  # those are not ours to publish
+        session.run("python", "-m", "build", "-n", *options, "--outdir", f"{target}", f"{folder}", silent=True)
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
@@ -92,7 +90,7 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
 
 def run_tests(session: nox.Session, folder: Path) -> None:
     """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
-    itself = [folder.name] if folder.name in PACKAGES else needs(folder)
+    itself = [folder.name] if folder.name in DISTRIBUTIONS else needs(folder)
     install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
     is_covered = "coverage" in load(folder).get("tool", {}) and not (session.posargs or session.python)
     run_pytest(session, f"{folder}/tests", *(["--cov", f"--cov-config={folder}/pyproject.toml"] if is_covered else []))
@@ -109,7 +107,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def wheels(session: nox.Session) -> None:
-    """Every package builds: its sdist, and the wheel from that. The other sessions install these, built once a run."""
+    """Every distribution builds: its sdist, and the wheel from that. The other sessions install these, built once a run."""
     build(session, into=DIST)
 
 
@@ -120,7 +118,7 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *map(str, DIST.glob("indiaai*")))
     session.run("check-wheel-contents", *map(str, DIST.glob("*.whl")))
     build(session, "--wheel", into=Path(session.create_tmp()))
-    for name in PACKAGES:
+    for name in DISTRIBUTIONS:
         if built(name).read_bytes() != built(name, Path(session.create_tmp())).read_bytes():
             session.error(f"{name}: the wheel from the sdist differs from the one from the tree")
 
@@ -129,9 +127,10 @@ def package(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Sources, tests and examples are typed: mypy, strict, and pyright agree."""
     install(session, [*needs_of_all(), *group(ROOT, "types"), *group(ROOT, "bench")])
-    session.install("--no-deps", *(f"--editable={folder}" for folder in PACKAGES.values()))  # or pyright sees all twice
-    session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in PACKAGES.values()))
-    for folder in sorted([*ROOT.glob("packages/*/tests"), *EXAMPLES.values(), *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
+    session.install("--no-deps", *(f"--editable={folder}" for folder in DISTRIBUTIONS.values()))  # or pyright sees all twice
+    session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in DISTRIBUTIONS.values()))
+    tested = [folder / "tests" if name in DISTRIBUTIONS else folder for name, folder in (PACKAGES | EXAMPLES).items()]
+    for folder in sorted([*tested, *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
         # Each by itself, for two may have a `conftest`; what a conftest puts on the path is there for mypy too.
         shared = (path.parent for path in folder.rglob("conftest.py") if "sys.path" in path.read_text("utf-8"))
         env = {"MYPYPATH": os.pathsep.join(map(str, [folder, *shared]))}
@@ -173,7 +172,7 @@ for name in ("meta", "integration", "chaos"):
 def readme(session: nox.Session) -> None:
     """What the README says works, with what it tells to install and nothing else."""
     line = (ROOT / "README.md").read_text("utf-8").partition("\npip install ")[2].partition("\n")[0]
-    install(session, [*shlex.split(line), *group(ROOT, "test")])
+    install(session, [*line.replace('"', "").split(), *group(ROOT, "test")])
     run_pytest(session, "tests/readme")
 
 
@@ -194,7 +193,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(requires=["wheels"], default=False)
 def bench(session: nox.Session) -> None:
-    """Measure all, or `-- NAME …` for benchmarks/NAME.py alone."""
+    """Measure all, or `-- NAME …` for benchmarks/NAME.py alone; options, such as `--quick`, go to each."""
     install(session, [*needs_of_all(), *group(ROOT, "bench")])
-    for name in session.posargs or sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py")):
-        session.run("python", f"benchmarks/{name}.py")
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    names = [argument for argument in session.posargs if argument not in options]
+    for name in names or sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py")):
+        session.run("python", f"benchmarks/{name}.py", *options)

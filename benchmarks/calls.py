@@ -34,7 +34,7 @@ class Backend(StorageService):
         """Do nothing."""
         return b""
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(self, file_key: str, expires_in: int = 3600, **_: object) -> str:
         """Do nothing."""
         return file_key
 
