@@ -32,6 +32,12 @@ START_SECONDS = 40
 ServiceMaker = Callable[..., R2StorageService]
 
 
+@pytest.fixture(params=["lean", "boto3"])
+def plane(request: pytest.FixtureRequest) -> str:
+    """Each of the ways in which requests for objects are sent."""
+    return str(request.param)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Run on asyncio, which the product runs on."""
@@ -46,6 +52,8 @@ def _no_aws_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_settings(endpoint: str, bucket: str = "bucket", **values: object) -> R2Settings:
     """Return settings for a store of the tests."""
+    if "data_plane" not in R2Settings.model_fields:
+        values.pop("data_plane", None)
     return R2Settings.model_validate(
         {
             "endpoint_url": endpoint,

@@ -1,4 +1,4 @@
-"""Sends single requests to a store, signed by botocore's signer and otherwise as they are given; imported by tests of doubles."""
+"""Sends single requests, signed by botocore's signer and otherwise as they are given; imported by tests of the doubles."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RawClient:
     session_token: str | None = None
     region: str = "auto"
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> RawAnswer:
+    def ask(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> RawAnswer:
         """Send a request signed in its headers.
 
         Args:
@@ -98,7 +98,7 @@ class RawClient:
         S3SigV4QueryAuth(self._credentials, "s3", self.region, expires=expires_in).add_auth(request)
         return str(request.url).removeprefix(self.endpoint)
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> RawAnswer:
+    def send(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> RawAnswer:
         """Send a request as it is, signed by nobody."""
         connection = http.client.HTTPConnection(urlsplit(self.endpoint).netloc, timeout=20)
         try:

@@ -245,7 +245,7 @@ def test_sizes_are_bounded(client: RawClient) -> None:
     key = client.ask("PUT", f"/bucket/{'k' * 1025}", b"")
     put_too_large = client.send("PUT", "/bucket/key", Content_Length=str(5 * gib - 5 * MIB + 1))
     part_too_large = client.send("PUT", "/bucket/key?partNumber=1&uploadId=x", Content_Length=str(5 * gib + 1))
-    unsaid = client.send("PUT", "/bucket/key", Transfer_Encoding="chunked")
+    unsaid = client.send("PUT", "/bucket/key", b"0\r\n\r\n", Transfer_Encoding="chunked")
 
     assert key.refusal == (400, "InvalidObjectName")
     assert put_too_large.refusal == part_too_large.refusal == (400, "EntityTooLarge")

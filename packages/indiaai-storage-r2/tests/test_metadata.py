@@ -19,7 +19,7 @@ def test_any_pairs_come_back(metadata: dict[str, str]) -> None:
     assert not {"indiaai-sha256", "indiaai-upload", "indiaai-part-size"} & set(headers)
 
 
-@pytest.mark.parametrize("value", ["plain", "100%", "a%20b", "=?UTF-8?B?aGk=?=", "two words"])
+@pytest.mark.parametrize("value", ["plain", "100%", "a%20b", "a=b?", "two words"])
 def test_plain_values_travel_as_they_are(value: str) -> None:
     """What a header can carry is readable to every other tool."""
     assert encode_metadata({"name": value}) == {"name": value}

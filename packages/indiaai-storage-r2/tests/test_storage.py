@@ -1,4 +1,4 @@
-"""The conformance suite, against servers that speak S3, over http and over TLS."""
+"""The conformance suite, against servers that speak S3: over http and TLS, on both data planes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class TestOnRules(StorageConformance):
     """Against the R2 rule server, which refuses what R2 refuses."""
 
     @pytest.fixture
-    async def service(self, server: R2Server, make_service: ServiceMaker) -> R2StorageService:
+    async def service(self, server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
         """A service on an empty bucket."""
-        return make_service(server.endpoint)
+        return make_service(server.endpoint, data_plane=plane)
 
     @pytest.fixture
-    async def second_service(self, server: R2Server, make_service: ServiceMaker) -> R2StorageService:
+    async def second_service(self, server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
         """Another service on the same bucket."""
-        return make_service(server.endpoint)
+        return make_service(server.endpoint, data_plane=plane)
 
     @pytest.fixture
     def http(self) -> Fetch:
@@ -38,14 +38,14 @@ class TestOnRulesOverTls(StorageConformance):
     """The same over TLS 1.3, where clients send bodies in other ways."""
 
     @pytest.fixture
-    async def service(self, tls_server: R2Server, make_service: ServiceMaker) -> R2StorageService:
+    async def service(self, tls_server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
         """A service on an empty bucket."""
-        return make_service(tls_server.endpoint)
+        return make_service(tls_server.endpoint, data_plane=plane)
 
     @pytest.fixture
-    async def second_service(self, tls_server: R2Server, make_service: ServiceMaker) -> R2StorageService:
+    async def second_service(self, tls_server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
         """Another service on the same bucket."""
-        return make_service(tls_server.endpoint)
+        return make_service(tls_server.endpoint, data_plane=plane)
 
     @pytest.fixture
     def http(self, tmp_path: Path) -> Fetch:

@@ -50,6 +50,8 @@ def check(request: Request, store: Store) -> None:
             raise Refused(501, "NotImplemented", f"'{name}' not implemented")
     if "aws-chunked" in request.headers.get("content-encoding", ""):
         raise Refused(501, "NotImplemented", "STREAMING payloads are not implemented")
+    if "transfer-encoding" in request.headers:
+        raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
     if len(request.key.encode()) > MAX_KEY_BYTES:
         raise Refused(400, "InvalidObjectName", "The specified object name is not valid.")
     _check_digest(request)

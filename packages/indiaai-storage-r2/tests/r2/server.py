@@ -207,8 +207,6 @@ class _Handler(socketserver.StreamRequestHandler):
         return self._send(request, answer, fault)
 
     def _refuse_length(self, request: Request) -> Answer | None:
-        if "transfer-encoding" in request.headers:
-            return refusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         most = MAX_PART_BYTES if "uploadId" in request.query else MAX_PUT_BYTES
         if int(request.headers.get("content-length") or 0) > most:
             return refusal(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
@@ -222,8 +220,17 @@ class _Handler(socketserver.StreamRequestHandler):
             self.rfile.read(fault.cut_body_after)
             self._end(fault, is_orderly=False)
             return None
+        if "transfer-encoding" in request.headers:
+            return self._read_chunks()
         body = self.rfile.read(length)
         return body if len(body) == length else None  # the client broke off
+
+    def _read_chunks(self) -> bytes:
+        body = b""
+        while length := int(self.rfile.readline(65_537) or b"0", 16):
+            body += self.rfile.read(length + 2)[:length]
+        self.rfile.readline(65_537)
+        return body
 
     def _send(self, request: Request, answer: Answer, fault: Fault) -> bool:
         if fault.cut_answer_after == -1:
