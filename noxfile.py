@@ -195,7 +195,5 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure all, or `-- NAME …` for benchmarks/NAME.py alone; options, such as `--quick`, go to each."""
     install(session, [*needs_of_all(), *group(ROOT, "bench")])
-    options = [argument for argument in session.posargs if argument.startswith("-")]
-    names = [argument for argument in session.posargs if argument not in options]
-    for name in names or sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py")):
-        session.run("python", f"benchmarks/{name}.py", *options)
+    for name in [it for it in session.posargs if it[0] != "-"] or sorted(path.stem for path in ROOT.glob("benchmarks/*.py")):
+        session.run("python", f"benchmarks/{name}.py", *(it for it in session.posargs if it[0] == "-"))
