@@ -10,7 +10,7 @@ import pytest
 
 from indiaai_core.errors import StorageError
 from indiaai_storage_local import LocalSettings, LocalStorageService
-from indiaai_storage_local.files import ObjectFile, seal
+from indiaai_storage_local.files import Label, ObjectFile, seal
 
 pytestmark = pytest.mark.anyio
 
@@ -95,8 +95,8 @@ async def test_a_corrupt_object_may_be_replaced_or_deleted(service: LocalStorage
 def test_a_file_that_is_cut_while_it_is_read_is_found(tmp_path: Path) -> None:
     """A read that gets less than there was raises, and a file may be closed twice."""
     path = tmp_path / "object"
-    path.write_bytes(CONTENT + seal("0", size=len(CONTENT), content_type="a/b", metadata={}))
-    file = ObjectFile(os.open(path, os.O_RDONLY), "object")
+    path.write_bytes(CONTENT + seal("0", size=len(CONTENT), label=Label("a/b")))
+    file = ObjectFile.open(os.open(path, os.O_RDONLY), "object")
     os.truncate(path, 100)
 
     with pytest.raises(StorageError, match="cut while it was read"):
@@ -108,11 +108,11 @@ def test_a_file_that_is_cut_while_it_is_read_is_found(tmp_path: Path) -> None:
 def test_a_system_that_reads_less_than_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read is whole, however little the system gives at a time."""
     path = tmp_path / "object"
-    path.write_bytes(CONTENT + seal("0", size=len(CONTENT), content_type="a/b", metadata={}))
+    path.write_bytes(CONTENT + seal("0", size=len(CONTENT), label=Label("a/b")))
     read = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
 
-    file = ObjectFile(os.open(path, os.O_RDONLY), "object")
+    file = ObjectFile.open(os.open(path, os.O_RDONLY), "object")
 
     assert file.read(10, 1000) == CONTENT[10:1010]
     file.close()

@@ -104,11 +104,30 @@ async def test_hosts_that_share_a_secret_take_each_others_links(tmp_path: Path) 
 
 async def test_a_damaged_secret_is_said(service: LocalStorageService, root: Path) -> None:
     """An empty file is no secret: a link that it signed could be forged."""
-    await service.check()
+    await service.get_url("key")
     (root / "secret").write_bytes(b"")
 
-    with pytest.raises(StorageError, match="secret is damaged"):
-        await service.get_url("key")
+    async with LocalStorageService(LocalSettings(path=root)) as other:
+        with pytest.raises(StorageError, match="secret is damaged"):
+            await other.get_url("key")
+        with pytest.raises(StorageError, match="secret is damaged"):
+            await other.check()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666])
+async def test_a_secret_that_others_may_read_is_refused(service: LocalStorageService, root: Path, mode: int) -> None:
+    """Who can read the secret can forge links: a mode that lets others is said, with what mends it."""
+    await service.get_url("key")
+    (root / "secret").chmod(mode)
+
+    async with LocalStorageService(LocalSettings(path=root)) as other:
+        for call in (other.check, lambda: other.get_url("key")):
+            with pytest.raises(StorageError, match=rf"mode {mode:o}.*chmod 600"):
+                await call()
+        (root / "secret").chmod(0o600)
+
+        assert await other.get_url("key")
 
 
 async def test_a_secret_that_cannot_be_kept_is_said(

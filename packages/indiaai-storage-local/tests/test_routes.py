@@ -321,7 +321,7 @@ async def test_a_store_that_is_not_there_is_503(
     def fail(key: str) -> None:
         raise BackendUnavailable(f"The directory with {key} is gone.")
 
-    monkeypatch.setattr(service._tree, "open", fail)
+    monkeypatch.setattr(service._tree, "load", fail)
 
     answer = await http("GET", url)
 

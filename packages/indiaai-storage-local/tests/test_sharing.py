@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from indiaai_core.testing import StorageConformance
-from indiaai_storage_local import LocalSettings, LocalStorageService, folders, tree
+from indiaai_storage_local import LocalSettings, LocalStorageService, folders, scratch, tree
 
 FORKING = """
 import asyncio, os, sys
@@ -100,7 +100,8 @@ class TestWithoutDescriptors(StorageConformance):
     @pytest.fixture(autouse=True)
     def _paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
-        monkeypatch.setattr(tree, "fcntl", None)
+        monkeypatch.setattr(scratch, "fcntl", None)
+        monkeypatch.setattr(tree, "find_lookup", lambda _: None)
 
 
 @pytest.mark.anyio
@@ -111,6 +112,7 @@ async def test_a_planted_link_leads_nowhere_without_descriptors(
     from indiaai_core.errors import StorageError
 
     monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
+    monkeypatch.setattr(tree, "find_lookup", lambda _: None)
     await service.check()
     (root.parent / "outside").mkdir()
     (root / "objects" / "a%").symlink_to(root.parent / "outside")

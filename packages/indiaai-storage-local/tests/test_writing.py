@@ -17,7 +17,8 @@ import anyio.to_thread
 import pytest
 
 from indiaai_core.errors import BackendUnavailable, InvalidRequest, ObjectExists, ObjectNotFound, StorageError
-from indiaai_storage_local import LocalSettings, LocalStorageService
+from indiaai_storage_local import LocalSettings, LocalStorageService, tree
+from indiaai_storage_local.lookup import Lookup
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +89,7 @@ async def test_a_disk_that_fills_up_leaves_the_old_object(
     assert leftovers(root) == []
 
 
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace", "mkdir", "flock"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace", "flock"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS])
 async def test_a_call_that_fails_leaves_the_old_object(
     service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
@@ -101,6 +102,8 @@ async def test_a_call_that_fails_leaves_the_old_object(
 
     with monkeypatch.context() as patch:
         patch.setattr(f"fcntl.{call}" if call == "flock" else f"os.{call}", fail)
+        if call == "open":
+            patch.setattr(Lookup, "open", fail)
         for content in (b"new", pieces(b"new")):
             try:
                 await service.upload("folder/object", content)
@@ -111,6 +114,25 @@ async def test_a_call_that_fails_leaves_the_old_object(
                 assert call == "flock"
 
     assert await service.download("folder/object") == (b"new" if call == "flock" else b"old")
+    assert leftovers(root) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+async def test_a_folder_that_cannot_be_made_is_said(
+    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """An upload whose folder the disk does not take is an error of ours, and leaves nothing."""
+    await service.check()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", fail)
+        with pytest.raises((BackendUnavailable, StorageError), match="LOCAL_STORAGE_PATH"):
+            await service.upload("folder/object", b"new")
+
+    assert not await service.exists("folder/object")
     assert leftovers(root) == []
 
 
@@ -174,8 +196,13 @@ async def test_without_fsync_nothing_is_waited_for(root: Path, monkeypatch: pyte
         assert await service.delete("a/b")
 
 
-async def test_no_system_call_runs_on_the_event_loop(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the disk does, the loop does not wait for it."""
+@pytest.mark.parametrize("has_lookup", [True, False])
+async def test_no_system_call_that_waits_runs_on_the_event_loop(
+    service: LocalStorageService, monkeypatch: pytest.MonkeyPatch, has_lookup: bool
+) -> None:
+    """Whatever the disk does, the loop does not wait for it: what it does itself, the kernel has in memory."""
+    if not has_lookup:
+        monkeypatch.setattr(tree, "find_lookup", lambda _: None)
     on_loop: list[str] = []
     loop_thread = threading.current_thread()
 
@@ -189,6 +216,7 @@ async def test_no_system_call_runs_on_the_event_loop(service: LocalStorageServic
 
     for name in DISK_CALLS:
         monkeypatch.setattr(os, name, watched(name, getattr(os, name)))
+    monkeypatch.setattr(Lookup, "open", watched("openat2", Lookup.open))
     await service.check()
     await service.upload("a", b"x")
     await service.upload("b", pieces(b"x" * 3_000_000, 700_000))
@@ -197,11 +225,12 @@ async def test_no_system_call_runs_on_the_event_loop(service: LocalStorageServic
     [chunk async for chunk in service.stream("b", chunk_size=1_000_000)]
     [info async for info in service.list()]
     assert await service.exists("a")
+    assert await service.download("a") == b"x"
     await service.get_url("a")
     await service.delete("d/e")
     monkeypatch.undo()
 
-    assert on_loop == []
+    assert set(on_loop) <= ({"fstat", "close"} if has_lookup else set())
 
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync"])
@@ -210,6 +239,8 @@ async def test_a_cancelled_upload_ends_before_its_caller_goes_on(
 ) -> None:
     """A caller that is cancelled while the disk is waited for finds the old object, and no thread still at work."""
     await service.upload("object", b"old")
+    service._tree._lookup = None
+    service._tree.scratch._lookup = None
     with Slow(monkeypatch, call) as slow, anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(service.upload, "object", b"new" * 1_000_000)
@@ -242,7 +273,7 @@ async def test_a_task_that_is_cancelled_again_and_again_waits_all_the_same(
 
 async def test_a_cancelled_read_leaves_no_file_open(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was opened for a caller who is gone is closed."""
-    await service.upload("object", b"x")
+    await service.upload("object", b"x" * 100_000)
     before = open_files()
     with Slow(monkeypatch, "lseek") as slow, anyio.fail_after(10):
         async with anyio.create_task_group() as group:
@@ -255,7 +286,8 @@ async def test_a_cancelled_read_leaves_no_file_open(service: LocalStorageService
 
 
 async def test_no_call_leaves_a_file_open(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it succeeds or fails, what a call opened is closed when it is over."""
+    """Whether it succeeds or fails, what a call opened is closed when it is over; folders, when the service is."""
+    at_first = open_files()
     await service.get_url("object")
     before = open_files()
 
@@ -275,7 +307,9 @@ async def test_no_call_leaves_a_file_open(service: LocalStorageService, monkeypa
     with pytest.raises(BackendUnavailable):
         await service.upload("a/object", b"y")
 
-    assert open_files() == before
+    assert open_files() == before + 2
+    await service.aclose()
+    assert open_files() == at_first
 
 
 def no_space(_: int) -> None:

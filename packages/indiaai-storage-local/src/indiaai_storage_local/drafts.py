@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from typing import BinaryIO, cast
 
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
-from indiaai_storage_local.files import seal
+from indiaai_storage_local.files import Label, ObjectFile, seal, write_all
 from indiaai_storage_local.threads import DiskThreads
 from indiaai_storage_local.tree import Tree
 
 __all__ = ["Draft", "chunks_of"]
 
 _CHUNK_BYTES = 1024 * 1024
+_SMALL_BYTES = 64 * 1024
+"""What is kept to be written together with the trailer, in one system call."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -24,11 +26,11 @@ Buffer = bytes | bytearray | memoryview
 class Draft:
     """One upload: a file in `tmp` that becomes the object in one step, or is removed. One thread at a time uses it."""
 
-    def __init__(self, tree: Tree, key: str, content_type: str, *, metadata: Mapping[str, str], is_new: bool) -> None:
-        """Take note of what the object will be; the file is made with the first byte."""
-        self._tree, self._key, self._is_new = tree, key, is_new
-        self._content_type, self._metadata = content_type, metadata
-        self._name, self._descriptor = "", -1
+    def __init__(self, tree: Tree, key: str, label: Label, *, is_new: bool) -> None:
+        """Take note of what the object will be; the file is made with the first bytes that are written."""
+        self._tree, self._key, self._label, self._is_new = tree, key, label, is_new
+        self._path, self._descriptor = "", -1
+        self._pending = b""
         self._digest, self._size = hashlib.sha256(), 0
         self._is_cancelled = False
 
@@ -41,14 +43,29 @@ class Draft:
         self.write(content)
         self.publish()
 
+    def copy(self, source: ObjectFile) -> None:
+        """Copy all of another object, compare what is there with its digest, and publish it.
+
+        Raises:
+            StorageError: The other object's bytes are not those that were stored.
+            OSError: The disk does not take them.
+        """
+        self._make()
+        for start in range(0, source.size, _CHUNK_BYTES):
+            if self._is_cancelled:
+                return
+            size = min(_CHUNK_BYTES, source.size - start)
+            self._digest.update(source.copy_to(self._descriptor, start, size=size))
+            self._size += size
+        source.compare(self._digest.hexdigest())
+        self.publish()
+
     def write(self, chunk: Buffer) -> None:
         """Append bytes.
 
         Raises:
             OSError: The disk does not take them.
         """
-        if not self._name:
-            self._name, self._descriptor = self._tree.create()
         view = memoryview(chunk)
         rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         for start in range(0, len(rest), _CHUNK_BYTES):
@@ -56,9 +73,9 @@ class Draft:
                 return
             piece = rest[start : start + _CHUNK_BYTES]
             # A bytearray may change between the two lines while its owner does something else: then a copy is stored.
-            piece = piece if piece.readonly else memoryview(bytes(piece))
-            self._digest.update(piece)
-            self._write(piece)
+            content = bytes(piece) if len(piece) <= _SMALL_BYTES or not piece.readonly else piece
+            self._digest.update(content)
+            self._append(content)
         self._size += len(rest)
 
     def publish(self) -> None:
@@ -68,9 +85,8 @@ class Draft:
             ObjectExists: It was to be new and is not.
             OSError: The disk does not take it.
         """
-        self.write(b"")
-        digest = self._digest.hexdigest()
-        self._write(memoryview(seal(digest, size=self._size, content_type=self._content_type, metadata=self._metadata)))
+        self._make()
+        write_all(self._descriptor, self._pending + seal(self._digest.hexdigest(), size=self._size, label=self._label))
         if self._tree.fsync and not self._is_cancelled:
             os.fsync(self._descriptor)
         if self._is_cancelled:
@@ -78,24 +94,34 @@ class Draft:
         if os.name == "nt":  # an open file cannot be renamed there; elsewhere it stays locked until it has its place
             self._close()
         try:
-            self._tree.publish(self._name, key=self._key, is_new=self._is_new)
+            self._tree.publish(self._path, key=self._key, is_new=self._is_new)
         except FileExistsError as error:
             raise ObjectExists(self._key) from error
         self._close()
         if self._is_new:
-            self._tree.discard(self._name)
+            self._tree.scratch.discard(self._path)
 
     def discard(self) -> None:
         """Remove what was written, if it did not become the object."""
         self._close()
         with suppress(OSError):  # what stays is swept later; the fault that led here is the one to report
-            if self._name:
-                self._tree.discard(self._name)
+            if self._path:
+                self._tree.scratch.discard(self._path)
 
-    def _write(self, rest: memoryview) -> None:
-        # A system call may take a part only and say so: a full disk does before it says that it is full.
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+    def _make(self) -> None:
+        if not self._path:
+            self._tree.prepare()
+            self._path, self._descriptor = self._tree.scratch.create()
+
+    def _append(self, content: bytes | memoryview) -> None:
+        self._make()
+        if self._pending:
+            write_all(self._descriptor, self._pending)
+            self._pending = b""
+        if isinstance(content, bytes):
+            self._pending = content
+        else:
+            write_all(self._descriptor, content)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

@@ -13,12 +13,15 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from indiaai_core.errors import StorageError
 from indiaai_core.storage import ObjectInfo
 
-__all__ = ["ObjectFile", "seal"]
+__all__ = ["Label", "ObjectFile", "Reading", "corrupt", "seal", "write_all"]
 
 _MAGIC = b"indiaai\x01"
 _FOOTER = struct.Struct(">8sII")
@@ -26,41 +29,116 @@ _TAIL_BYTES = 4096
 """What is read from the end at first; the longest trailer (2 KiB of escaped metadata) may need a second read."""
 
 
-def seal(digest: str, *, size: int, content_type: str, metadata: Mapping[str, str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a user says of an object: see `StorageService.upload`."""
+
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    cache_control: str = ""
+    content_disposition: str = ""
+
+
+def seal(digest: str, *, size: int, label: Label) -> bytes:
     """Return what follows the payload in the file."""
-    trailer = json.dumps(
-        {
-            "content_type": content_type,
-            "etag": digest,
-            "size": size,
-            "last_modified": datetime.now(UTC).isoformat(),
-            "metadata": dict(metadata),
-        }
-    ).encode("ascii")
+    known: dict[str, Any] = {
+        "content_type": label.content_type,
+        "etag": digest,
+        "size": size,
+        "last_modified": datetime.now(UTC).isoformat(),
+        "metadata": dict(label.metadata),
+    }
+    for name in ("cache_control", "content_disposition"):
+        if value := getattr(label, name):
+            known[name] = value
+    trailer = json.dumps(known).encode("ascii")
     return trailer + _FOOTER.pack(_MAGIC, len(trailer), zlib.crc32(trailer))
 
 
 class ObjectFile:
-    """An object's file, open for reading: one version of the object, also if it is replaced meanwhile.
+    """One version of an object, for reading, also if it is replaced meanwhile.
 
     Whoever opens it closes it; one thread at a time uses it.
 
     Attributes:
-        info: What is known about the object.
+        key: The object's key.
+        size: How many bytes the payload has.
+        content: The whole payload, compared with its digest, where it was read at once; else None.
     """
 
-    def __init__(self, descriptor: int, key: str) -> None:
+    def __init__(self, key: str, trailer: bytes, *, size: int, descriptor: int = -1, content: bytes | None = None) -> None:
+        """Take what was read; others call `open` or `find`."""
+        self.key, self.size, self.content = key, size, content
+        self._trailer, self._descriptor = trailer, descriptor
+        self._info: ObjectInfo | None = None
+
+    @classmethod
+    def open(cls, descriptor: int, key: str) -> ObjectFile:
         """Read what is known about the object; the descriptor is closed here if that fails.
 
         Raises:
             StorageError: The file is not a whole object.
         """
-        self._descriptor = descriptor
         try:
-            self.info = self._read_info(key)
+            total = os.fstat(descriptor).st_size
+            start = max(0, total - _TAIL_BYTES)
+            tail = _read_at(descriptor, start, _TAIL_BYTES)
+            if len(tail) < _FOOTER.size:
+                raise corrupt(key, "it has no footer")
+            magic, length, checksum = _FOOTER.unpack_from(tail, len(tail) - _FOOTER.size)
+            if magic != _MAGIC or (size := total - _FOOTER.size - length) < 0:
+                raise corrupt(key, "it has no footer")
+            if size < start:
+                tail = _read_at(descriptor, size, total - size)
+            trailer = tail[-_FOOTER.size - length : -_FOOTER.size]
+            if zlib.crc32(trailer) != checksum:
+                raise corrupt(key, "its trailer is damaged")
+            file = cls(key, trailer, size=size, descriptor=descriptor)
+            file.require_size()
+            return file
         except BaseException:
             os.close(descriptor)
             raise
+
+    @classmethod
+    def find(cls, whole: bytearray, key: str) -> ObjectFile | None:
+        """Return an object whose file is in memory, compared with its digest; None if it is not what was stored."""
+        try:
+            magic, length, checksum = _FOOTER.unpack_from(whole, len(whole) - _FOOTER.size)
+        except struct.error:
+            return None
+        size = len(whole) - _FOOTER.size - length
+        if magic != _MAGIC or size < 0:
+            return None
+        trailer, content = bytes(whole[size : -_FOOTER.size]), bytes(whole[:size])
+        # Reading the JSON would take longer than all the rest. No text in it can look like this: its quotes are escaped.
+        said = f'"etag": "{hashlib.sha256(content).hexdigest()}", "size": {size},'.encode()
+        if said not in trailer or zlib.crc32(trailer) != checksum:
+            return None
+        return cls(key, trailer, size=size, content=content)
+
+    @property
+    def info(self) -> ObjectInfo:
+        """What is known about the object."""
+        if self._info is None:
+            known = json.loads(self._trailer)
+            self._info = ObjectInfo(
+                key=self.key,
+                size=known["size"],
+                content_type=known["content_type"],
+                etag=known["etag"],
+                last_modified=datetime.fromisoformat(known["last_modified"]),
+                metadata=known["metadata"],
+                cache_control=known.get("cache_control", ""),
+                content_disposition=known.get("content_disposition", ""),
+            )
+        return self._info
+
+    @property
+    def label(self) -> Label:
+        """What the user said of the object."""
+        info = self.info
+        return Label(info.content_type, info.metadata, info.cache_control, info.content_disposition)
 
     def read(self, start: int, size: int) -> bytes:
         """Read exactly these bytes of the payload.
@@ -68,9 +146,11 @@ class ObjectFile:
         Raises:
             StorageError: The file was cut meanwhile.
         """
-        content = self._read_at(start, size)
+        if self.content is not None:
+            return self.content[start : start + size]
+        content = _read_at(self._descriptor, start, size)
         if len(content) != size:
-            raise _corrupt(self.info.key, "it was cut while it was read")
+            raise corrupt(self.key, "it was cut while it was read")
         return content
 
     def read_all(self) -> bytes:
@@ -79,10 +159,49 @@ class ObjectFile:
         Raises:
             StorageError: It is not what was stored.
         """
-        content = self.read(0, self.info.size)
-        if hashlib.sha256(content).hexdigest() != self.info.etag:
-            raise _corrupt(self.info.key, "its bytes are not those that were stored")
+        content = self.read(0, self.size)
+        self.compare(hashlib.sha256(content).hexdigest())
         return content
+
+    def compare(self, digest: str) -> None:
+        """Compare a digest of the payload with that it was stored with.
+
+        Raises:
+            StorageError: It is another one.
+        """
+        if digest != self.info.etag:
+            raise corrupt(self.key, "its bytes are not those that were stored")
+
+    def require_size(self) -> None:
+        """Compare the file's length with what is known of the object.
+
+        Raises:
+            StorageError: It is another one, or nothing is known.
+        """
+        try:
+            found = self.info.size
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise corrupt(self.key, "its trailer is not an object's") from error
+        if found != self.size:
+            raise corrupt(self.key, f"it has {self.size} bytes and was stored with {found}")
+
+    def copy_to(self, target: int, start: int, *, size: int) -> bytes:
+        """Write a piece of the payload to the end of another file, and return what is there now.
+
+        The file system copies it, and shares the blocks where it can.
+
+        Args:
+            target: The other file's descriptor; everything before `start` is written.
+            start: Where the piece begins, in both files.
+            size: How many bytes it has.
+        """
+        done = 0
+        if self.content is None and hasattr(os, "copy_file_range"):
+            with suppress(OSError):  # between file systems of different kinds, or a disk that is full: the write will tell
+                while done < size and (copied := os.copy_file_range(self._descriptor, target, size - done, start + done)):
+                    done += copied
+        write_all(target, self.read(start + done, size - done))
+        return _read_at(target, start, size)
 
     def close(self) -> None:
         """Close the file. Calling it again does nothing."""
@@ -90,46 +209,67 @@ class ObjectFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _read_info(self, key: str) -> ObjectInfo:
-        total = os.fstat(self._descriptor).st_size
-        tail = self._read_at(max(0, total - _TAIL_BYTES), _TAIL_BYTES)
-        if len(tail) < _FOOTER.size:
-            raise _corrupt(key, "it has no footer")
-        magic, length, checksum = _FOOTER.unpack(tail[-_FOOTER.size :])
-        size = total - _FOOTER.size - length
-        if magic != _MAGIC or size < 0:
-            raise _corrupt(key, "it has no footer")
-        trailer = tail[-_FOOTER.size - length : -_FOOTER.size]
-        if len(trailer) < length:
-            trailer = self._read_at(size, length)
-        if zlib.crc32(trailer) != checksum:
-            raise _corrupt(key, "its trailer is damaged")
-        return _parse(key, trailer, size)
 
-    def _read_at(self, start: int, size: int) -> bytes:
-        os.lseek(self._descriptor, start, os.SEEK_SET)
-        content = os.read(self._descriptor, size)
-        if len(content) in (0, size):
-            return content
-        pieces = [content]  # a system may give less than was asked for: Linux at most 2 GiB at once
-        while (missing := size - sum(map(len, pieces))) and (piece := os.read(self._descriptor, missing)):
-            pieces.append(piece)
-        return b"".join(pieces)
+class Reading:
+    """A part of an object that is read piece by piece, one call at a time."""
 
+    def __init__(self, file: ObjectFile, *, start: int, stop: int, chunk_size: int, is_verified: bool) -> None:
+        """Begin at `start`.
 
-def _parse(key: str, trailer: bytes, size: int) -> ObjectInfo:
-    known = json.loads(trailer)
-    if known["size"] != size:
-        raise _corrupt(key, f"it has {size} bytes and was stored with {known['size']}")
-    return ObjectInfo(
-        key=key,
-        size=size,
-        content_type=known["content_type"],
-        etag=known["etag"],
-        last_modified=datetime.fromisoformat(known["last_modified"]),
-        metadata=known["metadata"],
-    )
+        Args:
+            file: The object; it must have the bytes `[start, stop)`.
+            start: The first byte to read.
+            stop: The first byte not to read.
+            chunk_size: How many bytes a piece has, but for the last.
+            is_verified: Whether to compare the bytes with the object's digest before the last piece is given, if they
+                are all it has.
+        """
+        self._file, self._position, self._stop, self._chunk_size = file, start, stop, chunk_size
+        self._digest = hashlib.sha256() if is_verified and (start, stop) == (0, file.size) else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is another piece."""
+        return self._position < self._stop
+
+    def next_piece(self) -> bytes:
+        """Return the next piece.
+
+        Raises:
+            StorageError: The bytes are not those that were stored, or were cut meanwhile.
+        """
+        piece = self._file.read(self._position, min(self._chunk_size, self._stop - self._position))
+        self._position += len(piece)
+        if self._digest:
+            self._digest.update(piece)
+            if not self.has_more:
+                self._file.compare(self._digest.hexdigest())
+        return piece
 
 
-def _corrupt(key: str, reason: str) -> StorageError:
+def corrupt(key: str, reason: str) -> StorageError:
+    """Return the error that names an object whose file is damaged."""
     return StorageError(f"The file of the object {key!r} is corrupt: {reason}. Restore it, upload it again or delete it.")
+
+
+def write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write all of the bytes where a file stands.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
+    rest = memoryview(content)
+    # A system call may take a part only and say so: a full disk does before it says that it is full.
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _read_at(descriptor: int, start: int, size: int) -> bytes:
+    os.lseek(descriptor, start, os.SEEK_SET)
+    content = os.read(descriptor, size)
+    if len(content) in (0, size):
+        return content
+    pieces = [content]  # a system may give less than was asked for: Linux at most 2 GiB at once
+    while (missing := size - sum(map(len, pieces))) and (piece := os.read(descriptor, missing)):
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""A directory whose entries are reached without following links; imported by the tree alone."""
+"""A directory whose entries are reached without following links; imported by the tree and its parts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Folder"]
+__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "Folder", "require_regular"]
 
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd
-_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # O_NONBLOCK: opening a planted FIFO must not wait for its other end.
-_FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _SCANS = 4
 
@@ -26,14 +26,16 @@ class Folder:
     It lives as long as one `with` block and belongs to one thread.
     """
 
-    def __init__(self, path: str, *, parent: Folder | None = None) -> None:
-        """Open the directory; under a parent, `path` is a name in it and may not be a link."""
+    def __init__(self, path: str, *, parent: Folder | None = None, descriptor: int | None = None) -> None:
+        """Open the directory; under a parent, `path` is a name in it and may not be a link. Or take it opened."""
         self.path: str = os.path.join(parent.path, path) if parent else path
-        self.descriptor: int | None = None
+        self.descriptor = descriptor
+        if descriptor is not None:
+            return
         if _BY_DESCRIPTOR and parent:
-            self.descriptor = os.open(path, _FOLDER_FLAGS | _NO_FOLLOW, dir_fd=parent.descriptor)
+            self.descriptor = os.open(path, FOLDER_FLAGS | _NO_FOLLOW, dir_fd=parent.descriptor)
         elif _BY_DESCRIPTOR:
-            self.descriptor = os.open(path, _FOLDER_FLAGS)
+            self.descriptor = os.open(path, FOLDER_FLAGS)
         elif not stat.S_ISDIR((os.lstat if parent else os.stat)(self.path).st_mode):
             raise NotADirectoryError(20, "Not a directory", self.path)
 
@@ -51,20 +53,22 @@ class Folder:
         Raises:
             OSError: It cannot be opened, or it is a link or no regular file.
         """
-        descriptor = os.open(self._at(name), flags | _FILE_FLAGS, mode, dir_fd=self.descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(22, "Not a regular file", os.path.join(self.path, name))
-        return descriptor
+        descriptor = os.open(self._at(name), flags | FILE_FLAGS, mode, dir_fd=self.descriptor)
+        return require_regular(descriptor, os.path.join(self.path, name))
 
-    def publish(self, name: str, *, into: Folder, under: str, is_new: bool) -> None:
-        """Give a file of this folder its place in another, in one step.
+    def take(self, path: str, *, under: str, is_new: bool) -> None:
+        """Give a file a place in this folder, in one step.
+
+        Args:
+            path: Where the file is now. Its name cannot be guessed, so no link on the way to it leads to another one.
+            under: Its name here.
+            is_new: Whether the place must be free; the file then keeps its old place, too.
 
         Raises:
             FileExistsError: `is_new` was asked for and the place is taken.
         """
         place: Callable[..., None] = os.link if is_new else os.replace
-        place(self._at(name), into._at(under), src_dir_fd=self.descriptor, dst_dir_fd=into.descriptor)
+        place(path, self._at(under), dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -100,17 +104,29 @@ class Folder:
         if self.descriptor is not None:
             os.fsync(self.descriptor)
 
+    def close(self) -> None:
+        """Close the directory."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
+        self.close()
 
     def _stat(self) -> os.stat_result:
         return os.stat(self.path if self.descriptor is None else self.descriptor)
 
     def _at(self, name: str) -> str:
         return os.path.join(self.path, name) if self.descriptor is None else name
+
+
+def require_regular(descriptor: int, path: str) -> int:
+    """Return the descriptor if it is a regular file's; close it and raise OSError if not."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(22, "Not a regular file", path)
+    return descriptor

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +17,7 @@ from urllib.parse import quote
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, normalize_key
 from indiaai_storage_local.files import ObjectFile
-from indiaai_storage_local.signatures import is_signed
+from indiaai_storage_local.signatures import signed_headers
 
 if TYPE_CHECKING:
     from indiaai_storage_local.service import LocalStorageService
@@ -34,6 +36,19 @@ class _ClientGone(Exception):
     pass
 
 
+@dataclass
+class _Request:
+    method: str
+    headers: Headers
+    receive: Receive
+    send: Send
+    is_answered: bool = False
+
+    async def answer(self, message: MutableMapping[str, Any]) -> None:
+        self.is_answered = True
+        await self.send(message)
+
+
 class LinkRoutes:
     """The ASGI application of one service; it keeps nothing between requests."""
 
@@ -42,83 +57,97 @@ class LinkRoutes:
         self._service = service
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; its path, less the mount's, is the object's key."""
+        """Answer one HTTP request; its path, less the mount's, is the object's key.
+
+        Raises:
+            StorageError, BackendUnavailable: The object turned out to be damaged, or the disk failed, when a part of it was
+                sent: the server then cuts the connection, and the client has less than was announced.
+        """
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        method: str = scope["method"]
-        answer = {"GET": self._get, "HEAD": self._get, "PUT": self._put}.get(method)
-        if answer is None:
+        request = _Request(scope["method"], headers, receive, send)
+        handle = {"GET": self._get, "HEAD": self._get, "PUT": self._put}.get(request.method)
+        if handle is None:
             await _refuse(send, 405, "Use GET, HEAD or PUT, as the link was made for.", {"allow": "GET, HEAD, PUT"})
             return
         try:
             key = normalize_key(path.removeprefix("/"))
-            await self._require_signature("PUT" if method == "PUT" else "GET", key, scope, headers)
-            await answer(key, method, headers, receive, send)
+            await handle(key, request, await self._signed_headers(key, request, scope["query_string"].decode("latin-1")))
         except _Refusal as refusal:
             await _refuse(send, refusal.status, str(refusal), refusal.headers)
-        except ObjectNotFound:
-            await _refuse(send, 404, "There is no such object.")
-        except BackendUnavailable:
-            await _refuse(send, 503, "The storage does not answer for now; try again.", {"retry-after": "5"})
         except (_ClientGone, OSError):  # nobody is left to answer
             return
-        except StorageError as error:
-            await _refuse(send, 400 if isinstance(error, ValueError) else 500, "The storage cannot serve this object.")
+        except (StorageError, BackendUnavailable) as error:
+            if request.is_answered:
+                raise
+            await _refuse(send, *_answer_to(error))
 
-    async def _require_signature(self, method: str, key: str, scope: Mapping[str, Any], headers: Headers) -> None:
-        is_ours = is_signed(
+    async def _signed_headers(self, key: str, request: _Request, query: str) -> Headers:
+        is_put = request.method == "PUT"
+        found = signed_headers(
             await self._service.secret(),
-            f"{method} {self._service.path_of(key)}",
-            query=scope["query_string"].decode("latin-1"),
-            content_type=headers.get("content-type", "") if method == "PUT" else "",
+            f"{'PUT' if is_put else 'GET'} {self._service.path_of(key)}",
+            query=query,
+            content_type=request.headers.get("content-type", "") if is_put else "",
         )
-        if not is_ours:
+        if found is None:
             raise _Refusal(403, "The link has expired or is not valid for this request.")
+        return found
 
-    async def _get(self, key: str, method: str, headers: Headers, receive: Receive, send: Send) -> None:
-        file = await self._service.open(key)
+    async def _get(self, key: str, request: _Request, chosen: Headers) -> None:
+        file, headers = await self._service.open(key), request.headers
         try:
-            known = _describe(file.info)
+            known = _describe(file.info, chosen)
             if _matches(headers.get("if-none-match"), known["etag"]):
-                await _start(send, 304, known)
-                await send({"type": "http.response.body"})
+                await _start(request.answer, 304, known)
+                await request.answer({"type": "http.response.body"})
                 return
-            start, stop = 0, file.info.size
+            start, stop = 0, file.size
             status = 200
-            if method == "GET" and headers.get("if-range", known["etag"]) == known["etag"]:
-                status, start, stop = _chosen_range(headers.get("range", ""), file.info.size)
+            if request.method == "GET" and headers.get("if-range", known["etag"]) == known["etag"]:
+                status, start, stop = _chosen_range(headers.get("range", ""), file.size)
             if status == 206:
-                known["content-range"] = f"bytes {start}-{stop - 1}/{file.info.size}"
-            await _start(send, status, {**known, "content-length": str(stop - start)})
-            if method == "GET":
-                await self._send_body(file, start, stop, receive, send)
-            await send({"type": "http.response.body"})
+                known["content-range"] = f"bytes {start}-{stop - 1}/{file.size}"
+            await _start(request.answer, status, {**known, "content-length": str(stop - start)})
+            if request.method == "GET":
+                await self._send_body(file, request, start=start, stop=stop)
+            await request.answer({"type": "http.response.body"})
         finally:
             await self._service.close(file)
 
-    async def _send_body(self, file: ObjectFile, start: int, stop: int, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_wait_until_gone(receive))
+    async def _send_body(self, file: ObjectFile, request: _Request, *, start: int, stop: int) -> None:
+        gone = asyncio.ensure_future(_wait_until_gone(request.receive))
+        reading = self._service.read(file, start=start, stop=stop, chunk_size=DEFAULT_CHUNK_SIZE)
         try:
-            async for chunk in self._service.read(file, start=start, stop=stop, chunk_size=DEFAULT_CHUNK_SIZE):
-                if gone.done():
-                    raise _ClientGone
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with aclosing(reading) as chunks:
+                async for chunk in chunks:
+                    if gone.done():
+                        raise _ClientGone
+                    await request.answer({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             gone.cancel()
 
-    async def _put(self, key: str, method: str, headers: Headers, receive: Receive, send: Send) -> None:
-        limit = self._service.settings.max_upload_bytes
-        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > limit:
+    async def _put(self, key: str, request: _Request, _: Headers) -> None:
+        limit, announced = self._service.settings.max_upload_bytes, request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit)
-        await self._service.upload(key, _body(receive, limit), headers["content-type"])
-        await _start(send, 200, {"content-length": "0"})
-        await send({"type": "http.response.body"})
+        await self._service.upload(key, _body(request.receive, limit), request.headers["content-type"])
+        await _start(request.answer, 200, {"content-length": "0"})
+        await request.answer({"type": "http.response.body"})
 
 
 class _Refusal(Exception):
     def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
         super().__init__(message)
         self.status, self.headers = status, headers
+
+
+def _answer_to(error: StorageError | BackendUnavailable) -> tuple[int, str, Headers]:
+    if isinstance(error, ObjectNotFound):
+        return 404, "There is no such object.", {}
+    if isinstance(error, BackendUnavailable):
+        return 503, "The storage does not answer for now; try again.", {"retry-after": "5"}
+    return 400 if isinstance(error, ValueError) else 500, "The storage cannot serve this object.", {}
 
 
 def _too_large(limit: int) -> _Refusal:
@@ -143,19 +172,20 @@ async def _wait_until_gone(receive: Receive) -> None:
         pass
 
 
-def _describe(info: ObjectInfo) -> Headers:
+def _describe(info: ObjectInfo, chosen: Headers) -> Headers:
     kind = info.content_type.partition(";")[0].strip().lower()
+    shown = "inline" if kind in _INLINE else "attachment"
+    named = f"{shown}; filename*=UTF-8''{quote(info.key.rpartition('/')[2], safe='')}"
     headers = {
         "content-type": info.content_type,
         "etag": f'"{info.etag}"',
         "last-modified": format_datetime(info.last_modified, usegmt=True),
         "accept-ranges": "bytes",
-        "cache-control": "private, no-cache",
+        "cache-control": chosen.get("cache_control") or info.cache_control or "private, no-cache",
         "x-content-type-options": "nosniff",
-        "content-disposition": "inline" if kind in _INLINE else "attachment",
+        "content-disposition": chosen.get("content_disposition") or info.content_disposition or named,
     }
-    headers["content-disposition"] += f"; filename*=UTF-8''{quote(info.key.rpartition('/')[2], safe='')}"
-    if kind in _INLINE:
+    if not headers["content-disposition"].lower().startswith("attachment"):
         # What a stranger uploaded shares the application's origin: it may show itself there and do nothing else.
         headers["content-security-policy"] = "default-src 'none'; sandbox"
     return headers

@@ -4,7 +4,7 @@
     root/tmp       what is being written, locked by its writer; what nobody locks any more is swept
     root/secret    signs links, unless a setting does
 
-Everything here blocks and runs in worker threads.
+Everything here blocks and runs in worker threads, but for `load`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from __future__ import annotations
 import errno
 import heapq
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
-from indiaai_core.storage import ObjectInfo
+from indiaai_core.storage import ObjectInfo, normalize_key
+from indiaai_storage_local.anchors import Anchors
 from indiaai_storage_local.files import ObjectFile
-from indiaai_storage_local.folders import Folder
-from indiaai_storage_local.layout import decode_name, encode_key, encode_part, is_folder, key_of
-
-try:
-    import fcntl
-except ImportError:  # Windows: there a file that somebody has open cannot be removed anyway
-    fcntl = None  # type: ignore[assignment] # a module or nothing
+from indiaai_storage_local.folders import FILE_FLAGS, FOLDER_FLAGS, Folder, require_regular
+from indiaai_storage_local.layout import decode_name, encode_key, encode_part, is_folder, key_of, plain_path
+from indiaai_storage_local.lookup import Lookup, find_lookup
+from indiaai_storage_local.pagecache import PageCache
+from indiaai_storage_local.scratch import Scratch
+from indiaai_storage_local.secret import keep_secret, read_secret
 
 __all__ = ["Tree"]
 
@@ -41,14 +39,24 @@ _PASSING = frozenset(
 
 
 class Tree:
-    """The files of one store, shared by all threads, and with other processes by what the file system does in one step."""
+    """The files of one store, shared by all threads, and with other processes by what the file system does in one step.
+
+    Attributes:
+        root: The directory; without links once it was used.
+        fsync: Whether the disk is waited for.
+        scratch: Where objects are written; to be used once `prepare` was called.
+    """
+
+    scratch: Scratch
 
     def __init__(self, root: str, *, fsync: bool) -> None:
         """Take note of the directory; it is made by `prepare`."""
         self.root = root
         self.fsync = fsync
         self._is_prepared = False
-        self._synced: set[tuple[int, int]] = set()
+        self._anchors = Anchors()
+        self._lookup: Lookup | None = None
+        self._cache: PageCache | None = None
 
     def prepare(self) -> None:
         """Make what is not there yet and sweep what dead processes left; once, for a directory gone later is a fault.
@@ -58,37 +66,37 @@ class Tree:
         """
         if self._is_prepared:
             return
-        missing = self.root
-        new = []
-        while not os.path.isdir(missing):
-            new.append(missing)
-            missing = os.path.dirname(missing)
-        os.makedirs(self.root, exist_ok=True)
-        for path in new:
-            with Folder(os.path.dirname(path)) as parent:
-                self._sync(parent)
+        self._make_root()
+        self.root = os.path.realpath(self.root)
+        self._lookup = find_lookup(self.root)
         with Folder(self.root) as root:
-            if root.make("objects") | root.make("tmp"):
-                self._sync(root)
-            with Folder("tmp", parent=root) as temporary:
-                _sweep(temporary)
+            root.make("objects")
+            root.make("tmp")
+            self._sync(root)
+        self.scratch = Scratch(os.path.join(self.root, "tmp"), open_folder=lambda: self._part("tmp"), lookup=self._lookup)
+        self.scratch.sweep()
+        if self._lookup:
+            self._cache = PageCache(os.path.join(self.root, "objects"), self._lookup)
         self._is_prepared = True
 
-    def folder(self, name: str) -> Folder:
-        """Open `objects` or `tmp`.
+    def close(self) -> None:
+        """Close what is held open; it is opened anew when it is needed."""
+        self._anchors.clear()
+
+    def load(self, key: str) -> ObjectFile | None:
+        """Return a small object that the system has in memory, with its content; None where a thread must see to it.
+
+        This never waits, and is for the event loop.
 
         Raises:
-            BackendUnavailable: It is gone: removed, or on a disk that is no longer mounted.
+            InvalidKey: The key breaks the rules.
         """
-        self.prepare()
-        try:
-            with Folder(self.root) as root:
-                return Folder(name, parent=root)
-        except FileNotFoundError as error:
-            raise BackendUnavailable(
-                f"The directory in LOCAL_STORAGE_PATH ({self.root}) is gone since it was first used. "
-                "Mount or restore it; if it is to be made anew, restart."
-            ) from error
+        if self._cache is None:
+            return None
+        if (path := plain_path(key)) is None:
+            key = normalize_key(key)
+            path = "/".join(encode_key(key))
+        return self._cache.load(path, key)
 
     def open(self, key: str) -> ObjectFile:
         """Open an object for reading.
@@ -98,8 +106,7 @@ class Tree:
         """
         *folders, leaf = encode_key(key)
         try:
-            with self._walk(tuple(folders)) as folder:
-                return ObjectFile(folder.open_file(leaf), key)
+            return ObjectFile.open(self._open_file(tuple(folders), leaf), key)
         except FileNotFoundError as error:
             raise ObjectNotFound(key) from error
 
@@ -126,37 +133,23 @@ class Tree:
             file.close()
 
     def probe(self) -> None:
-        """Prove that a file can be written, and leave none.
+        """Prove that a file can be written, and leave none; and that the secret, if there is one, is good.
 
         Raises:
             OSError: It cannot.
+            StorageError: The secret is damaged, or others may read it.
         """
-        name, descriptor = self.create()
+        self.prepare()
+        path, descriptor = self.scratch.create()
         try:
             os.write(descriptor, b"\0")
         finally:
             os.close(descriptor)
-            self.discard(name)
+            self.scratch.discard(path)
+        with Folder(self.root) as root:
+            read_secret(root)
 
-    def create(self, *, mode: int = 0o666) -> tuple[str, int]:
-        """Make a file in `tmp`, locked for as long as it is open.
-
-        Args:
-            mode: Its permissions, less the umask's.
-
-        Returns:
-            Its name and its descriptor.
-        """
-        name = f"{os.getpid()}-{secrets.token_hex(8)}"
-        with self.folder("tmp") as temporary:
-            while True:
-                descriptor = temporary.open_file(name, flags=os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=mode)
-                # A sweeper that came between the two calls held the lock and removed the file: then another is made.
-                if _lock(descriptor, wait=True) is False or os.fstat(descriptor).st_nlink:
-                    return name, descriptor
-                os.close(descriptor)
-
-    def publish(self, name: str, *, key: str, is_new: bool) -> None:
+    def publish(self, path: str, *, key: str, is_new: bool) -> None:
         """Make a file of `tmp` the object under a key.
 
         A folder found on the way may be removed, for being empty, before the file is in it: then the call that puts it
@@ -166,20 +159,14 @@ class Tree:
             FileExistsError: `is_new` was asked for and there is an object.
         """
         *folders, leaf = encode_key(key)
-        with self.folder("tmp") as temporary:
-            for attempt in range(_ATTEMPTS):
-                with suppress(FileNotFoundError), self._walk(tuple(folders), make=True) as folder:
-                    temporary.publish(name, into=folder, under=leaf, is_new=is_new)
-                    self._sync(folder)
-                    return
-                if attempt and name not in temporary.names():
-                    break
+        for attempt in range(_ATTEMPTS):
+            with suppress(FileNotFoundError), self._make_way(tuple(folders)) as folder:
+                folder.take(path, under=leaf, is_new=is_new)
+                self._sync(folder)
+                return
+            if attempt and not self.scratch.holds(path):
+                break
         raise BackendUnavailable(f"The file of the object {key!r} was removed from LOCAL_STORAGE_PATH while it was stored.")
-
-    def discard(self, name: str) -> None:
-        """Remove a file of `tmp`, if it is there."""
-        with suppress(FileNotFoundError), self.folder("tmp") as temporary:
-            temporary.remove(name)
 
     def delete(self, key: str) -> bool:
         """Remove an object, then the folders that held nothing else; False if there was none."""
@@ -218,23 +205,10 @@ class Tree:
                     heapq.heappush(heap, (below, (*names, name)))
 
     def secret(self) -> bytes:
-        """Return what signs this store's links, made at the first call of all processes: the first to publish it wins."""
+        """Return what signs this store's links: see `keep_secret`."""
         self.prepare()
-        with Folder(self.root) as root, self.folder("tmp") as temporary:
-            with suppress(FileNotFoundError):
-                return _read_secret(root)
-            name, descriptor = self.create(mode=0o600)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(secrets.token_hex(32).encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                    with suppress(FileExistsError):
-                        temporary.publish(name, into=root, under="secret", is_new=True)
-                        self._sync(root)
-            finally:
-                self.discard(name)
-            return _read_secret(root)
+        with Folder(self.root) as root:
+            return keep_secret(root, self.scratch, fsync=self.fsync)
 
     def fault(self, action: str, error: OSError) -> BackendUnavailable | StorageError:
         """Return what the caller is told of a failed system call: whether a retry may help is its class."""
@@ -244,15 +218,68 @@ class Tree:
             "See to its disk, its owner and its permissions; what was stored before is unchanged."
         )
 
-    def _walk(self, names: tuple[str, ...], *, make: bool = False) -> Folder:
-        folder = self.folder("objects")
+    def _make_root(self) -> None:
+        # Also where it is there: another process may have made it a moment ago, and not synced its name yet.
+        unsynced, path = [self.root], self.root
+        while not os.path.isdir(path):
+            path = os.path.dirname(path)
+            unsynced.append(path)
+        os.makedirs(self.root, exist_ok=True)
+        for path in unsynced:
+            # A directory that was there long ago may have a parent that may be passed and not opened.
+            with suppress(PermissionError), Folder(os.path.dirname(path)) as parent:
+                self._sync(parent)
+
+    def _part(self, name: str) -> Folder:
+        try:
+            with Folder(self.root) as root:
+                return Folder(name, parent=root)
+        except FileNotFoundError as error:
+            raise BackendUnavailable(
+                f"The directory in LOCAL_STORAGE_PATH ({self.root}) is gone since it was first used. "
+                "Mount or restore it; if it is to be made anew, restart."
+            ) from error
+
+    def _open_file(self, names: tuple[str, ...], leaf: str) -> int:
+        self.prepare()
+        if self._lookup:
+            path = os.path.join(self.root, "objects", *names, leaf)
+            with suppress(FileNotFoundError):  # whether it is the object or the store that is missing is found below
+                return require_regular(self._lookup.open(path, os.O_RDONLY | FILE_FLAGS), path)
+        with self._walk(names) as folder:
+            return folder.open_file(leaf)
+
+    def _walk(self, names: tuple[str, ...]) -> Folder:
+        self.prepare()
+        if found := self._reach(names):
+            return found
+        folder = self._part("objects")
         for name in names:
             with folder as parent:
-                if make:
-                    parent.make(name)
                 folder = Folder(name, parent=parent)
-                if make:
-                    self._sync_new(folder, parent)
+        return folder
+
+    def _reach(self, names: tuple[str, ...]) -> Folder | None:
+        if self._lookup:
+            path = os.path.join(self.root, "objects", *names)
+            with suppress(FileNotFoundError):
+                return Folder(path, descriptor=self._lookup.open(path, FOLDER_FLAGS))
+        return None
+
+    def _make_way(self, names: tuple[str, ...]) -> Folder:
+        """Return the folder for an object, made if need be, and with the names that lead to it on the disk."""
+        if found := self._reach(names):
+            if not self.fsync or not names or self._anchors.holds(found):
+                return found
+            found.close()
+        folder = self._part("objects")
+        for name in names:
+            with folder as parent:
+                is_made = parent.make(name)
+                folder = Folder(name, parent=parent)
+                if self.fsync and (is_made or not self._anchors.holds(folder)):
+                    parent.sync()
+                    self._anchors.hold(folder)
         return folder
 
     def _entries(self, names: tuple[str, ...]) -> Iterator[str]:
@@ -268,44 +295,3 @@ class Tree:
     def _sync(self, folder: Folder) -> None:
         if self.fsync:
             folder.sync()
-
-    def _sync_new(self, folder: Folder, parent: Folder) -> None:
-        # Another process may have made the folder and not synced its name yet, so "it was there" proves nothing.
-        if not self.fsync or (identity := folder.identity()) in self._synced:
-            return
-        parent.sync()
-        if len(self._synced) > 10_000:
-            self._synced = set()
-        self._synced.add(identity)
-
-
-def _sweep(temporary: Folder) -> None:
-    for name, has_entries in temporary.names().items():
-        with suppress(OSError):
-            if not has_entries:
-                descriptor = temporary.open_file(name)
-                try:
-                    if _lock(descriptor, wait=False):
-                        temporary.remove(name)
-                finally:
-                    os.close(descriptor)
-
-
-def _lock(descriptor: int, *, wait: bool) -> bool:
-    # The lock ends with the process that holds it, whatever its number is and in whichever container it ran.
-    known: Any = fcntl
-    try:
-        if known is None:
-            return False
-        known.flock(descriptor, known.LOCK_EX | (0 if wait else known.LOCK_NB))
-    except OSError:  # held by its writer, or a file system without locks
-        return False
-    return True
-
-
-def _read_secret(root: Folder) -> bytes:
-    with open(root.open_file("secret"), "rb") as file:
-        secret = file.read()
-    if len(secret) < 32:
-        raise StorageError(f"The file {os.path.join(root.path, 'secret')} is damaged. Remove it: links made so far then end.")
-    return secret
