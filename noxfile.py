@@ -132,8 +132,8 @@ def types(session: nox.Session) -> None:
     tested = [folder / "tests" if name in DISTRIBUTIONS else folder for name, folder in (PACKAGES | EXAMPLES).items()]
     for folder in sorted([*tested, *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
         # Each by itself, for two may have a `conftest`; what a conftest puts on the path is there for mypy too.
-        shared = (path.parent for path in folder.rglob("conftest.py") if "sys.path" in path.read_text("utf-8"))
-        env = {"MYPYPATH": os.pathsep.join(map(str, [folder, *shared]))}
+        paths = [folder, *(path.parent for path in folder.rglob("conftest.py") if "sys.path" in path.read_text("utf-8"))]
+        env = {"MYPYPATH": os.pathsep.join(map(str, paths))}
         session.run("mypy", "--exclude", r"/tests/.+/conftest\.py$", f"{folder}", env=env)
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
