@@ -36,6 +36,8 @@ class DictStorage(StorageService):
         *,
         if_absent: bool = False,
         metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
     ) -> str:
         """Keep it."""
         assert isinstance(file_data, bytes)
@@ -48,7 +50,7 @@ class DictStorage(StorageService):
             raise ObjectNotFound(file_key)
         return self.objects[file_key]
 
-    async def get_url(self, file_key: str, expires_in: int = 3600) -> str:
+    async def get_url(self, file_key: str, expires_in: int = 3600, **options: str | None) -> str:
         """Say something."""
         return file_key
 

@@ -27,6 +27,7 @@ from indiaai_core.storage import (
     check_range,
     normalize_key,
     normalize_prefix,
+    read_all,
 )
 from indiaai_core.testing import Answer
 
@@ -326,7 +327,7 @@ class MinimalStorageService(StorageService):
         """Store an object."""
         key = normalize_key(file_key)
         check_content_type(content_type)
-        self.objects[key] = await MemoryStorageService().gather(key, file_data)
+        self.objects[key] = await read_all(file_data)
         return f"minimal:{key}"
 
     async def download(self, file_key: str) -> bytes:

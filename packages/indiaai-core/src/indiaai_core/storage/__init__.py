@@ -12,6 +12,7 @@ from indiaai_core.storage.keys import (
     normalize_prefix,
 )
 from indiaai_core.storage.layer import LAYER
+from indiaai_core.storage.payloads import read_all
 from indiaai_core.storage.service import DEFAULT_CHUNK_SIZE, FileData, ObjectInfo, StorageService
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "get_storage_service",
     "normalize_key",
     "normalize_prefix",
+    "read_all",
 ]

@@ -75,8 +75,13 @@ class StorageService(Service):
     not write down what it cannot do.
 
     Every method takes a key as `normalize_key` describes it and refuses any other with `InvalidKey` before anything is
-    touched. Failures of what the backend stands on are `BackendUnavailable` or `StorageError`, with the client's own
-    exception as their cause. One instance may be shared by all tasks of an event loop.
+    touched (S59 to S65, S100). Failures of what the backend stands on are `BackendUnavailable` or `StorageError`, with the
+    client's own exception as their cause (S73, S74). One instance may be shared by all tasks of an event loop, and what it
+    did, every other service on the store sees at once (S69 to S72, S101 to S103).
+
+    What is promised is numbered (S12): the conformance suite `indiaai_core.testing.StorageConformance` holds a backend to
+    each, and docs/reference/promises.md lists them. S75 holds any sequence of calls against a dict; S76 to S78 and S104 to
+    S106 are about `check`, `probe` and `aclose`.
     """
 
     contract_version: ClassVar[int] = 1
@@ -102,7 +107,10 @@ class StorageService(Service):
 
         The backend must make the object visible only when all of it is there and will survive what the backend's page
         promises; a call that fails or is cancelled must leave the old object as it was. A stream must not be held whole
-        in memory. Two uploads to one key at a time leave one of the two, never a mixture.
+        in memory. Two uploads to one key at a time leave one of the two, never a mixture. What the source raises comes out
+        as it is: a source that fails is no fault of the store. A call that was cancelled does no more once it has raised.
+
+        Promises: S01 to S12, S79 to S83; `if_absent` S56 to S58, S99; `metadata` S66 to S68; headers S89 to S91.
 
         Args:
             file_key: The object's key.
@@ -136,6 +144,8 @@ class StorageService(Service):
     async def download(self, file_key: str) -> bytes:
         """Return the whole object.
 
+        Promises: S01, S13, S84, S86.
+
         Raises:
             InvalidKey: The key breaks the rules.
             ObjectNotFound: There is no object under the key.
@@ -155,6 +165,8 @@ class StorageService(Service):
         The object need not exist: as on S3, the URL then answers 404. A backend without the capability `presign`
         returns whatever address it has.
 
+        Promises: S27 to S35; headers S93, S94.
+
         Args:
             file_key: The object's key.
             expires_in: Seconds until it expires, 1 to 604,800 (7 days).
@@ -173,6 +185,8 @@ class StorageService(Service):
     async def delete(self, file_key: str) -> bool:
         """Remove the object.
 
+        Of several deletes at once, more than one may say True. Promises: S48 to S50, S97.
+
         Returns:
             True if there was one, False if not.
 
@@ -186,10 +200,11 @@ class StorageService(Service):
         """Iterate over the bytes `[start, end)` of the object, in chunks of at most `chunk_size` bytes.
 
         The bytes are those of one version of the object: if it is replaced meanwhile, the stream goes on with the old
-        one or raises `BackendUnavailable`, and never mixes the two. A range past the end gives what is there,
+        one or raises `BackendUnavailable`, and never mixes the two; if it is deleted, it goes on or raises that or
+        `ObjectNotFound`, and does not end early. A range past the end gives what is there,
         like a slice. Close a stream that is left early (`contextlib.aclosing`).
 
-        The default downloads the whole object; a backend for large ones overrides it.
+        The default downloads the whole object; a backend for large ones overrides it. Promises: S19 to S26, S85 to S88.
 
         Raises:
             InvalidKey: The key breaks the rules.
@@ -206,6 +221,8 @@ class StorageService(Service):
     ) -> str:
         """Return a URL to which a client PUTs the object's bytes straight, with exactly this `Content-Type`.
 
+        Promises: S36 to S40.
+
         Raises:
             InvalidKey: The key breaks the rules.
             InvalidRequest: `expires_in` or `content_type` is out of its limits.
@@ -215,6 +232,8 @@ class StorageService(Service):
 
     async def exists(self, file_key: str) -> bool:
         """Return whether there is an object under the key.
+
+        Promises: S14, S84.
 
         Raises:
             InvalidKey: The key breaks the rules.
@@ -231,6 +250,8 @@ class StorageService(Service):
     async def stat(self, file_key: str) -> ObjectInfo:
         """Return what the store knows about the object.
 
+        Promises: S15 to S18, S84; S66, S67, S89, S90.
+
         Raises:
             InvalidKey: The key breaks the rules.
             ObjectNotFound: There is no object under the key.
@@ -243,7 +264,7 @@ class StorageService(Service):
 
         An object that exists during the whole iteration is given exactly once; one that comes or goes meanwhile may or
         may not be. Pages are fetched as the iteration goes on. `content_type` may be empty where a store does not
-        list it; `stat` knows it.
+        list it; `stat` knows it. Promises: S41 to S47, S95, S96.
 
         Args:
             prefix: A string prefix, not a folder; empty for all.
@@ -277,7 +298,10 @@ class StorageService(Service):
         """Copy an object within the store: content, content type and all else that `upload` takes, all or nothing.
 
         The default passes the bytes through the application, chunk by chunk where `stream` is the backend's own, and
-        carries what `stat` knows; a backend that declares `copy` lets the store do it.
+        carries what `stat` knows; a backend that declares `copy` lets the store do it. Where the source is replaced
+        meanwhile, the copy is of one version, or the call raises `BackendUnavailable`.
+
+        Promises: S51 to S55, S92, S98.
 
         Returns:
             The copy's lasting address, as `upload` does.

@@ -15,13 +15,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 
 from indiaai_core.errors import Unsupported
+from indiaai_core.testing.untried import untried_of
 
 __all__ = ["Conformance", "Promise", "list_promises", "promise"]
 
@@ -39,14 +40,18 @@ class Promise:
         number: What errors, docs and docstrings call it: the layer's letter and two digits, or three.
         sentence: The promise, in one sentence.
         needs: The capabilities without which the backend must raise `Unsupported` instead.
+        where: The capabilities without which there is nothing to try, as the backend is free to do otherwise.
     """
 
     number: str
     sentence: str
     needs: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
 
 
-def promise(number: str, sentence: str, *, needs: str | Iterable[str] = ()) -> Callable[[Test], Test]:
+def promise(
+    number: str, sentence: str, *, needs: str | Iterable[str] = (), where: str | Iterable[str] = ()
+) -> Callable[[Test], Test]:
     """Mark an async test method of a suite as a promise.
 
     The method takes the fixture `service`. Put the decorator outermost; over `hypothesis.given`, it marks only.
@@ -54,13 +59,14 @@ def promise(number: str, sentence: str, *, needs: str | Iterable[str] = ()) -> C
     Args:
         number: The promise's number, once in a suite.
         sentence: The promise.
-        needs: One capability, or several.
+        needs: One capability, or several, without which the test must end in `Unsupported`.
+        where: One capability, or several, without which the test is not run.
     """
-    kept = Promise(number, sentence, (needs,) if isinstance(needs, str) else tuple(needs))
+    kept = Promise(number, sentence, _names(needs), _names(where))
 
     def mark(test: Test) -> Test:
         # anyio's plugin puts its own runner into `test.hypothesis`, which a wrapper around it would hide.
-        judged = test if hasattr(test, "hypothesis") else _judged(test, frozenset(kept.needs))
+        judged = test if hasattr(test, "hypothesis") else _judged(test, kept)
         judged.__doc__ = f"{number}: {sentence}"
         judged.__dict__["promise"] = kept
         return judged
@@ -78,9 +84,22 @@ class Conformance:
 
     A subclass may add tests and fixtures. One that overrides or deletes a promise, or gives two one number, is a
     `TypeError` at its definition.
+
+    Attributes:
+        optional_fixtures: Fixtures that an author may leave out, for which None or the service itself stands in.
     """
 
+    optional_fixtures: ClassVar[tuple[str, ...]] = ()
     pytestmark: ClassVar[pytest.MarkDecorator] = pytest.mark.anyio
+
+    @pytest.fixture(autouse=True)
+    def _untried(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        """Tell at the end of pytest's report what was not tried."""
+        yield
+        kept: Promise | None = getattr(request.function, "promise", None)
+        if kept is not None and "service" in request.node.funcargs:
+            reasons = _reasons(kept, request.node.funcargs, optional=self.optional_fixtures)
+            untried_of(request.config).note(type(self).__name__, kept.number, reasons)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Hold every inherited promise against the subclass."""
@@ -109,10 +128,28 @@ def _promised(suite: type[Any]) -> Iterator[tuple[str, Test]]:
                 yield name, member
 
 
-def _judged(test: Callable[..., Awaitable[None]], needs: frozenset[str]) -> Test:
+def _reasons(kept: Promise, fixtures: Mapping[str, Any], *, optional: Iterable[str]) -> Iterator[str]:
+    service = fixtures["service"]
+    for name in (*kept.needs, *kept.where):
+        if name not in service.capabilities:
+            yield f"{name} is not declared"
+    for name in optional:
+        # What stands in for a fixture that the author did not write: nothing, or the service itself.
+        if name in fixtures and fixtures[name] in (None, service):
+            yield f"the fixture {name} is not given"
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _judged(test: Callable[..., Awaitable[None]], kept: Promise) -> Test:
     @functools.wraps(test)
     async def judged(self: Any, **fixtures: Any) -> None:
-        lacking = needs - fixtures["service"].capabilities
+        capabilities = fixtures["service"].capabilities
+        if not capabilities.issuperset(kept.where):
+            return
+        lacking = frozenset(kept.needs) - capabilities
         if not lacking:
             await test(self, **fixtures)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 
@@ -60,8 +60,11 @@ class StorageConformance(
             async def service(self, tmp_path): ...
 
     Two more fixtures widen what is tested: `second_service`, another service on the same store, for what one process
-    shows another; and `http`, a `Fetch`, for what URLs do when they are asked for: without it only their form is.
+    shows another; and `http`, a `Fetch`, for what URLs do when they are asked for: without it only their form is. Pytest's
+    report lists at its end what was not tried.
     """
+
+    optional_fixtures: ClassVar[tuple[str, ...]] = ("second_service", "http")
 
     @pytest.fixture
     def second_service(self, request: pytest.FixtureRequest, service: StorageService) -> StorageService:
