@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextvars
 import hashlib
+import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 
 from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.errors import client_errors, translate
+from indiaai_storage_r2.lean import LeanClient, Refused, Unanswered, has_proxy
 from indiaai_storage_r2.retries import RetryPolicy
 from indiaai_storage_r2.settings import R2Settings
+from indiaai_storage_r2.workers import Job, Workers, WorkersClosed
 
 if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_s3.client import S3Client
 
-__all__ = ["Connection", "settle"]
+__all__ = ["Connection"]
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,15 +39,21 @@ class Connection:
     """One process's client, threads and kept-alive sockets. Any event loop and any thread may use it.
 
     Nothing is loaded, opened or started before the first call. A fork needs a new one: threads do not survive it.
+
+    Attributes:
+        has_bucket: Whether the store is known to have the bucket.
     """
 
     def __init__(self, settings: R2Settings) -> None:
         """Hold the settings."""
         self.settings = settings
         self.retries = RetryPolicy(settings.retry_seconds)
-        self._executor = ThreadPoolExecutor(settings.pool_size, thread_name_prefix="indiaai-r2", initializer=_load_anyio)
+        self._workers = Workers(settings.pool_size, name="indiaai-r2", begin=_load_anyio)
+        self.has_bucket = False
         self._lock = threading.Lock()
         self._client: S3Client | None = None
+        self._lean: LeanClient | None = None
+        self._data_client: S3Client | None = None
 
     def client(self) -> S3Client:
         """Return the client; made at the first call, which takes about half a second, most of it boto3's import."""
@@ -52,6 +61,20 @@ class Connection:
             if self._client is None:
                 self._client = _make_client(self.settings)
             return self._client
+
+    def data_client(self) -> S3Client:
+        """Return the client of the data plane, which has boto3's methods for one object or one part."""
+        if self._data_client is None:
+            is_lean = self.settings.data_plane == "lean" and not _warn_of_proxy(self.settings.endpoint)
+            self._data_client = cast("S3Client", self.lean_client()) if is_lean else self.client()
+        return self._data_client
+
+    def lean_client(self) -> LeanClient:
+        """Return the package's own client, which loads nothing, and signs URLs for either plane."""
+        with self._lock:
+            if self._lean is None:
+                self._lean = _make_lean_client(self.settings)
+            return self._lean
 
     async def call(
         self,
@@ -84,58 +107,91 @@ class Connection:
         stop: Callable[[], object] | None = None,
         retries: RetryPolicy | None = None,
     ) -> T:
-        """Make a request of the data plane: one that gets, heads, puts or deletes one object or puts one part; as `call`."""
-        return await self.call(request, key=key, stop=stop, retries=retries)
+        """Make a request of the data plane: one that gets, heads, puts or deletes one object, or puts one part; as `call`."""
+        attempt = partial(self.run, partial(self._exchange, request, key), stop=stop)
+        return await (retries or self.retries).run(attempt)
 
     async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
         """Call a function in a worker thread; see `call` for `stop`."""
         try:
-            job = self._executor.submit(contextvars.copy_context().run, function)
-        except RuntimeError as error:
+            job = self._workers.start(function)
+        except WorkersClosed as error:
             raise StorageError("The storage service was closed while it was used. Close it after its users.") from error
         try:
-            return await asyncio.wrap_future(job)
+            return await job.result()
         except asyncio.CancelledError:
             if not job.cancel() and stop is not None:
                 stop()
-                await settle(job, seconds=_SETTLE_SECONDS)
+                await job.settle(seconds=_SETTLE_SECONDS)
             raise
 
-    def release(self, function: Callable[[], object]) -> Future[object]:
+    async def finish(self, function: Callable[[], object], *, seconds: float) -> None:
+        """Call a function in a worker thread, and wait so long for it, cancelled or not, and whether it fails or not."""
+        job = self.release(function)
+        if job is not None:
+            await job.settle(seconds=seconds)
+
+    def release(self, function: Callable[[], T]) -> Job[T] | None:
         """Call a function that gives something back in a worker thread, whatever becomes of the caller."""
         try:
-            return self._executor.submit(function)
-        except RuntimeError:  # closed meanwhile
-            job: Future[object] = Future()
-            job.set_result(function())
-            return job
+            return self._workers.start(function)
+        except (WorkersClosed, RuntimeError):  # closed meanwhile, or called when its event loop is gone
+            function()
+            return None
 
     async def aclose(self) -> None:
         """End the threads once they have done what they are at, and close the sockets."""
         await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=False)
+        self._workers.close()
         with self._lock:
-            if self._client is not None:
-                self._client.close()
+            for client in (self._client, self._lean):
+                if client is not None:
+                    client.close()
 
     def _request(self, request: Callable[[S3Client], T], key: str) -> T:
         client = self.client()
         try:
             return request(client)
         except client_errors() as error:
-            raise translate(error, key=key, endpoint=self.settings.endpoint) from error
-        except KeyError as error:  # something between us and the store answered in its place
-            raise BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.") from error
+            raise translate(error, key=key, settings=self.settings) from error
+        except KeyError as error:
+            raise self._not_a_store(error) from error
+
+    def _exchange(self, request: Callable[[S3Client], T], key: str) -> T:
+        client = self.data_client()
+        if client is self._client:
+            return self._request(request, key)
+        try:
+            return request(client)
+        except (Refused, Unanswered) as error:
+            raise translate(error, key=key, settings=self.settings) from error
+        except KeyError as error:
+            raise self._not_a_store(error) from error
+
+    def _not_a_store(self, error: KeyError) -> BackendUnavailable:
+        # Something between us and the store answered in its place.
+        return BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.")
 
 
-async def settle(job: Future[Any], *, seconds: float) -> None:
-    """Wait for what a worker thread is at, cancelled or not, and whether it fails or not."""
-    waiting = asyncio.wrap_future(job)
-    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs it as never seen
-    with anyio.CancelScope(shield=True):
-        await asyncio.wait([waiting], timeout=seconds)
+def _warn_of_proxy(endpoint: str) -> bool:
+    if not has_proxy(endpoint):
+        return False
+    _log.info("A proxy stands before %s: boto3, which knows proxies, is used for all requests.", endpoint)
+    return True
+
+
+def _make_lean_client(settings: R2Settings) -> LeanClient:
+    return LeanClient(
+        settings.endpoint,
+        access_key_id=settings.access_key_id,
+        secret_access_key=settings.secret_access_key.get_secret_value(),
+        session_token=settings.session_token.get_secret_value(),
+        connect_seconds=settings.connect_timeout_seconds,
+        read_seconds=settings.read_timeout_seconds,
+        max_idle=settings.pool_size,
+    )
 
 
 def _load_anyio() -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from indiaai_core import BackendUnavailable
 from indiaai_storage_r2.metadata import PART_SIZE, SHA256
 
-__all__ = ["Digest", "PartsDigest", "expected_digest", "require_etag"]
+__all__ = ["Digest", "PartsDigest", "combine", "expected_digest", "part_md5", "require_etag"]
 
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 
 
@@ -58,12 +59,7 @@ class PartsDigest:
     def hexdigest(self) -> str:
         """Return the ETag; no bytes can be taken after it."""
         self._end_part()
-        return self.combine(self._digests)
-
-    @staticmethod
-    def combine(digests: list[bytes]) -> str:
-        """Return the ETag of an object whose parts have these MD5s."""
-        return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+        return combine(self._digests)
 
     def _end_part(self) -> None:
         if self._part is not None:
@@ -71,10 +67,20 @@ class PartsDigest:
             self._part = None
 
 
+def combine(digests: Sequence[bytes]) -> str:
+    """Return the ETag of an object whose parts have these MD5s; an empty text where one of them is not known."""
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}" if all(digests) else ""
+
+
+def part_md5(etag: str) -> bytes:
+    """Return the MD5 that a part's ETag is; none where it has another form."""
+    return bytes.fromhex(etag.strip('"')) if _MD5.fullmatch(etag.strip('"')) else b""
+
+
 def require_etag(answered: str, *, expected: str) -> None:
     """Compare the ETag that the store answers with the one that the bytes have.
 
-    One of another form is let pass: it is some other store's, and says nothing about the bytes.
+    One of another form, or an empty one, is let pass: it is some other store's, and says nothing about the bytes.
 
     Raises:
         BackendUnavailable: The store has other bytes than were sent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 __all__ = ["DamagedObject", "Reader"]
+
+
+_PIECE_BYTES = 256 * 1024
 
 
 class DamagedObject(BackendUnavailable):
@@ -44,7 +48,13 @@ class Reader:
         self._lock = threading.Lock()
 
     async def read(self, max_bytes: int) -> bytes:
-        """Return the next bytes, at most so many; none at the end.
+        """Return the next bytes, at most so many; none at the end. Raises what `read_into` raises."""
+        block = io.BytesIO()
+        await self.read_into(block, max_bytes)
+        return block.getvalue()
+
+    async def read_into(self, sink: io.BytesIO, max_bytes: int) -> bool:
+        """Write the next bytes, at most so many, in a worker thread; return False at the end.
 
         Raises:
             ObjectNotFound: There is no object; raised by the first read only.
@@ -52,13 +62,14 @@ class Reader:
             BackendUnavailable: The store does not answer, or the object was replaced while it was read.
         """
         if self._position == self._length:
-            return b""
+            return False
         try:
-            block = await self._connection.exchange(partial(self._read, max_bytes=max_bytes), key=self._key)
+            until = self._position + max_bytes
+            await self._connection.exchange(partial(self._read, sink=sink, until=until), key=self._key)
         except (RequestRefused, ObjectNotFound) as error:
             status = error.status if isinstance(error, RequestRefused) else 404
             if status == 416:  # the range starts behind the end
-                return b""
+                return False
             if status == 412 or (status == 404 and self._etag):
                 raise BackendUnavailable(f"{self._key!r} was replaced while it was read. Read it from the start.") from error
             raise
@@ -67,7 +78,7 @@ class Reader:
                 f"The bytes of {self._key!r} do not have the digest that is stored with them. "
                 f"Read it again; if that fails too, the object itself is damaged: upload it again."
             )
-        return block
+        return True
 
     def close(self) -> None:
         """Give the connection back, in a worker thread. Calling it again does nothing."""
@@ -75,19 +86,21 @@ class Reader:
         if self._body is not None or self._lock.locked():
             self._connection.release(self._release)
 
-    def _read(self, client: S3Client, *, max_bytes: int) -> bytes:
+    def _read(self, client: S3Client, *, sink: io.BytesIO, until: int) -> None:
         with self._lock:
             try:
                 if self._body is None:
                     self._open(client)
-                block: bytes = self._body.read(max_bytes)  # pyright: ignore[reportOptionalMemberAccess] # `_open` made it
-                self._advance(block)
+                while self._body is not None and self._position < until:
+                    # While one piece is digested the next ones arrive: the system has room for some of them.
+                    piece = self._body.read(min(_PIECE_BYTES, until - self._position))
+                    self._advance(piece)
+                    sink.write(piece)
+                    if self._is_closed:
+                        self._drop()
             except BaseException:
                 self._drop()
                 raise
-            if self._is_closed:
-                self._drop()
-            return block
 
     def _open(self, client: S3Client) -> None:
         parameters: Any = {}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
@@ -14,12 +18,15 @@ from indiaai_core import (
     ObjectNotFound,
     StorageError,
 )
+from indiaai_storage_r2.lean import Unanswered
+from indiaai_storage_r2.settings import R2Settings
 
 __all__ = ["RequestRefused", "client_errors", "translate"]
 
 _TOKEN = ("R2_ACCESS_KEY_ID", "the access key id of a token that is valid here; a new one may take a minute")
 _RIGHTS = ("R2_ACCESS_KEY_ID", "a token that may read and write the objects of R2_BUCKET_NAME")
 _BUCKET = ("R2_BUCKET_NAME", "a bucket that exists at this endpoint and in this R2_JURISDICTION")
+_CLOCK = ("the clock of this machine", "the right time within 15 minutes")
 _SETTINGS = {
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
@@ -29,7 +36,10 @@ _SETTINGS = {
     "401": _TOKEN,
     "SignatureDoesNotMatch": ("R2_SECRET_ACCESS_KEY", "the secret that belongs to R2_ACCESS_KEY_ID"),
     "ExpiredToken": ("R2_SESSION_TOKEN", "temporary credentials that have not expired"),
-    "RequestTimeTooSkewed": ("the clock of this machine", "the right time within 15 minutes"),
+    "InvalidToken": ("R2_SESSION_TOKEN", "the session token that came with R2_ACCESS_KEY_ID; none where it has none"),
+    "RequestTimeTooSkewed": _CLOCK,
+    "ExpiredRequest": _CLOCK,
+    "NotEntitled": ("R2_ACCOUNT_ID", "an account that R2 is enabled in, which the dashboard does under *R2*"),
     "InvalidRegionName": ("R2_ENDPOINT_URL", "a store that takes the region 'auto'"),
     "AccessDenied": _RIGHTS,
     "403": _RIGHTS,
@@ -73,35 +83,43 @@ def client_errors() -> tuple[type[Exception], ...]:
     return BotoCoreError, ClientError, ResponseParserError, HTTPError
 
 
-def translate(error: Exception, *, key: str, endpoint: str) -> IndiaAIError:
-    """Return the error of ours that says what one of `client_errors` means.
+def translate(error: Exception, *, key: str, settings: R2Settings) -> IndiaAIError:
+    """Return the error of ours that says what one of `client_errors`, or of the lean client's, means.
 
     Args:
         error: What the client raised; the caller keeps it as the cause.
         key: The key that was asked for; empty where the call is about none.
-        endpoint: The URL that was asked.
+        settings: What the store was asked with.
     """
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        return _translate_answer(error, response, key=key, endpoint=endpoint)
+        return _translate_answer(error, response, key=key, settings=settings)
+    endpoint, variables = settings.endpoint, settings.variables
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        fault = Fault("R2_ENDPOINT_URL", f"the certificate of {endpoint} is not trusted", "one that is", "see AWS_CA_BUNDLE")
+        found = f"the certificate of {endpoint} is not trusted"
+        fault = Fault(variables("R2_ENDPOINT_URL"), found, "one that is", "see AWS_CA_BUNDLE")
         return ConfigurationError(f"{fault}.", faults=[fault])
     if _is_passing(error):
-        return BackendUnavailable(
-            f"{endpoint} did not answer ({type(error).__name__}). If it never does, check R2_ACCOUNT_ID or R2_ENDPOINT_URL."
-        )
-    return StorageError(f"The request for {key!r} could not be made ({type(error).__name__}: {error}). Check R2_….")
+        look_at = variables("R2_ACCOUNT_ID or R2_ENDPOINT_URL")
+        return BackendUnavailable(f"{endpoint} did not answer ({_reason(error)}). If it never does, check {look_at}.")
+    failure = f"{type(error).__name__}: {error}"
+    return StorageError(f"The request for {key!r} could not be made ({failure}). Check {variables('R2_…')}.")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Unanswered) else type(error).__name__
 
 
 def _is_passing(error: Exception) -> bool:
+    if isinstance(error, Unanswered):
+        return True
     from botocore import exceptions
 
     lasting = (exceptions.ValidationError, exceptions.ParamValidationError, exceptions.NoCredentialsError)
     return not isinstance(error, (*lasting, exceptions.InvalidProxiesConfigError, exceptions.ProfileNotFound))
 
 
-def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, endpoint: str) -> IndiaAIError:
+def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, settings: R2Settings) -> IndiaAIError:
     # R2 and others may leave out the message, and an answer to HEAD has no body at all.
     details = response.get("Error") or {}
     metadata = response.get("ResponseMetadata") or {}
@@ -113,21 +131,25 @@ def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, e
         return ObjectNotFound(key)
     if code in _PASSING or status in (408, 429) or (status >= 500 and status not in _LASTING_STATUS):
         return BackendUnavailable(
-            f"{endpoint} cannot do it now: {asked} was answered {said}. Try again later.",
+            f"{settings.endpoint} cannot do it now: {asked} was answered {said}. Try again later.",
             retry_after=_retry_after(status, metadata.get("HTTPHeaders") or {}),
         )
     if code == "InvalidArgument" and "access key" in said:  # R2's word for an id of another length than its own have
         code = "InvalidAccessKeyId"
     if code in _SETTINGS:
-        variable, expected = _SETTINGS[code]
-        fault = Fault(variable, f"{endpoint} answers {said}", expected)
+        variable, expected = map(settings.variables, _SETTINGS[code])
+        fault = Fault(variable, f"{settings.endpoint} answers {said}", expected)
         return ConfigurationError(f"{asked} was refused. {fault}.", faults=[fault])
     if code in _TOO_MUCH:
         return InvalidRequest(f"{asked} was refused: {said}. It is larger than the store allows.")
-    return RequestRefused(f"{asked} was refused by {endpoint}: {said}.", code=code, status=status)
+    return RequestRefused(f"{asked} was refused by {settings.endpoint}: {said}.", code=code, status=status)
 
 
-def _retry_after(status: int, headers: dict[str, str]) -> float | None:
-    # R2 takes one write a second to a key and answers 429 without saying when to come back.
+def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:
+    # RFC 9110: seconds, or a date. R2 takes one write a second to a key and answers 429 without saying when to come back.
     text = headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else 1.0 if status == 429 else None
+    if text.isdecimal():
+        return float(text)
+    with suppress(ValueError):
+        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
+    return 1.0 if status == 429 else None

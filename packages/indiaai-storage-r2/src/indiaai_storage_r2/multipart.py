@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import anyio
 
 from indiaai_core import StorageError
-from indiaai_storage_r2.client import Connection, settle
-from indiaai_storage_r2.digests import PartsDigest, require_etag
+from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.digests import combine, require_etag
 from indiaai_storage_r2.errors import client_errors
 from indiaai_storage_r2.sources import MAX_PARTS
 
@@ -33,21 +33,29 @@ def _let_it_end() -> None:
 
 
 class Part(NamedTuple):
-    """What is known of a part that the store has."""
+    """What is known of a part that the store has; no MD5 where the store does not tell it."""
 
     etag: str
     md5: bytes
 
 
+Send = Callable[["Multipart", int, T], Awaitable[Part]]
+
+
 class Multipart:
-    """One multipart upload. Whatever happens, it ends as an object or without a trace."""
+    """One multipart upload. Whatever happens, it ends as an object or without a trace.
+
+    Attributes:
+        id: What the store calls it, once it was created.
+        etag: The object's, once all parts are there; empty where their MD5s are not known.
+    """
 
     def __init__(self, connection: Connection, key: str) -> None:
         """Hold what the object is called; nothing is asked for yet."""
         self._connection = connection
         self._key = key
         self._target: Any = {"Bucket": connection.settings.bucket_name, "Key": key}
-        self.upload_id = ""
+        self.id = ""
         self.etag = ""
         # Cancelled while the upload is created, the call goes on in its thread: the abort waits for it there.
         self._lock = threading.Lock()
@@ -56,41 +64,43 @@ class Multipart:
         self,
         items: AsyncIterator[T],
         *,
-        send: Callable[[int, T], Awaitable[Part]],
+        send: Send[T],
         description: Mapping[str, Any],
-        condition: Mapping[str, Any],
-        before_end: Callable[[], Awaitable[None]],
+        before_end: Callable[[Sequence[Part]], Awaitable[None]],
+        condition: Mapping[str, Any] | None = None,
     ) -> None:
         """Make the object.
 
         Args:
             items: What the parts are made of. An item is asked for when it can be sent, so that few are in memory.
-            send: Sends one, by its number, which starts at 1.
+            send: Sends one to this upload, by its number, which starts at 1.
             description: The object's headers, as the client takes them.
-            condition: The header on which the store decides at the end.
             before_end: Called when the store has all parts; what it raises ends the upload.
+            condition: The header on which the store decides at the end.
         """
         try:
             await self._connection.call(partial(self._create, description=description), key=self._key)
             parts = await self._send_all(items, send=send)
-            await before_end()
-            complete = partial(self._complete, parts=parts, condition=condition)
+            await before_end(parts)
+            complete = partial(self._complete, parts=parts, condition=condition or {})
             await self._connection.call(complete, key=self._key, stop=_let_it_end)
         except BaseException:
-            # The call is the executor's: a second cancellation ends the waiting, and not the abort.
-            await settle(self._connection.release(self._abort), seconds=_ABORT_SECONDS)
+            # The call is the thread's: a second cancellation ends the waiting, and not the abort.
+            await self._connection.finish(self._abort, seconds=_ABORT_SECONDS)
             raise
 
     def _create(self, client: S3Client, *, description: Mapping[str, Any]) -> None:
         with self._lock:
-            self.upload_id = client.create_multipart_upload(**self._target, **description)["UploadId"]
+            self.id = client.create_multipart_upload(**self._target, **description)["UploadId"]
 
-    async def _send_all(self, items: AsyncIterator[T], *, send: Callable[[int, T], Awaitable[Part]]) -> Sequence[Part]:
+    async def _send_all(
+        self, items: AsyncIterator[T], *, send: Callable[[Multipart, int, T], Awaitable[Part]]
+    ) -> Sequence[Part]:
         parts: dict[int, Part] = {}
         slots = anyio.Semaphore(self._connection.settings.parallel_parts)
 
         async def put(number: int, item: T) -> None:
-            parts[number] = await send(number, item)
+            parts[number] = await send(self, number, item)
             slots.release()
 
         try:
@@ -110,16 +120,16 @@ class Multipart:
 
     def _complete(self, client: S3Client, *, parts: Sequence[Part], condition: Mapping[str, Any]) -> None:
         listed: Any = [{"PartNumber": number, "ETag": part.etag} for number, part in enumerate(parts, 1)]
-        self.etag = PartsDigest.combine([part.md5 for part in parts])
+        self.etag = combine([part.md5 for part in parts])
         answer = client.complete_multipart_upload(
-            **self._target, **condition, UploadId=self.upload_id, MultipartUpload={"Parts": listed}
+            **self._target, **condition, UploadId=self.id, MultipartUpload={"Parts": listed}
         )
         require_etag(answer["ETag"], expected=self.etag)
 
     def _abort(self) -> None:
         with self._lock:
-            for wait in _ABORT_WAITS if self.upload_id else ():
+            for wait in _ABORT_WAITS if self.id else ():
                 time.sleep(wait)
                 with suppress(*client_errors()):
-                    self._connection.client().abort_multipart_upload(**self._target, UploadId=self.upload_id)
+                    self._connection.client().abort_multipart_upload(**self._target, UploadId=self.id)
                     return

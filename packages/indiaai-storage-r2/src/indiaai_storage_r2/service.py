@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from indiaai_core import (
+    BackendUnavailable,
     ConfigurationError,
     InvalidKey,
     InvalidRequest,
@@ -34,6 +35,7 @@ from indiaai_core.storage import (
     normalize_prefix,
 )
 from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.copies import Copy
 from indiaai_storage_r2.downloads import DamagedObject, Reader
 from indiaai_storage_r2.errors import RequestRefused
 from indiaai_storage_r2.metadata import decode_metadata, encode_metadata
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["R2StorageService"]
 
 _PAGE_SIZE = 1000
-_MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256 * 1024, 4 * 1024 * 1024
+_SMALL_CHUNKS_BYTES, _MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256 * 1024, 64 * 1024, 4 * 1024 * 1024
 _DOWNLOAD_ATTEMPTS = 3
 _CHECK_RETRIES = RetryPolicy(deadline_seconds=1.0)  # a health check has two seconds
 _NO_SUCH_KEY = "indiaai-check/no-such-object"
@@ -135,8 +137,8 @@ class R2StorageService(StorageService):
         reader = Reader(self._connection, key)
         content = io.BytesIO()  # gives its bytes without a copy
         try:
-            while block := await reader.read(_MAX_BLOCK_BYTES):
-                content.write(block)
+            while await reader.read_into(content, _MAX_BLOCK_BYTES):
+                pass
             return content.getvalue()
         finally:
             reader.close()
@@ -154,8 +156,10 @@ class R2StorageService(StorageService):
             await self._head(key)
             return
         reader = Reader(self._connection, key, start=start, end=end)
+        # A chunk is read as such; only small ones, which take no time to copy, are cut from what was read.
+        size = min(chunk_size, _MAX_BLOCK_BYTES) if chunk_size >= _MIN_BLOCK_BYTES else _SMALL_CHUNKS_BYTES
         try:
-            while block := await reader.read(min(max(chunk_size, _MIN_BLOCK_BYTES), _MAX_BLOCK_BYTES)):
+            while block := await reader.read(size):
                 for offset in range(0, len(block), chunk_size):
                     yield block[offset : offset + chunk_size]
         finally:
@@ -219,15 +223,15 @@ class R2StorageService(StorageService):
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
     async def copy(self, source_key: str, target_key: str) -> str:
-        """Let the store copy an object of up to 5 GiB; see `StorageService.copy`."""
+        """Let the store copy an object, in parts where it is larger than 5 GiB; see `StorageService.copy`.
+
+        Raises:
+            BackendUnavailable: The object was replaced meanwhile, or the store does not answer; nothing was stored.
+        """
         source, target = normalize_key(source_key), normalize_key(target_key)
-        if source == target:  # which the store refuses
-            await self._head(source)
-            return self._address(target)
-        origin: Any = {"Bucket": self._bucket, "Key": source}
-        await self._connection.call(
-            lambda client: client.copy_object(Bucket=self._bucket, Key=target, CopySource=origin), key=source
-        )
+        head = await self._head(source)
+        if source != target:  # the store refuses to copy an object to itself
+            await Copy(self._connection, source, target_key=target).run(head)
         return self._address(target)
 
     async def check(self) -> None:
@@ -238,15 +242,9 @@ class R2StorageService(StorageService):
             ConfigurationError: It refuses: the bucket, the token or its rights are wrong.
         """
         try:
-            await self._connection.exchange(
-                lambda client: client.get_object(Bucket=self._bucket, Key=_NO_SUCH_KEY, Range="bytes=0-0"),
-                key=_NO_SUCH_KEY,
-                retries=_CHECK_RETRIES,
-            )
-        except ObjectNotFound:
-            return
+            await self._ask_for_nothing()
         except RequestRefused as refusal:
-            raise ConfigurationError(f"{refusal} Check the settings R2_….") from refusal.__cause__
+            raise ConfigurationError(f"{refusal} Check the settings {self.settings.variables('R2_…')}.") from refusal.__cause__
         except ConfigurationError as refusal:
             # S3 answers 403 for any object that is not there to whoever may not list; the bucket itself decides.
             try:
@@ -273,7 +271,20 @@ class R2StorageService(StorageService):
         return self._connections.get(process) or self._connections.setdefault(process, Connection(self.settings))
 
     async def _head(self, key: str) -> Any:
-        return await self._connection.exchange(lambda client: client.head_object(Bucket=self._bucket, Key=key), key=key)
+        try:
+            return await self._connection.exchange(lambda client: client.head_object(Bucket=self._bucket, Key=key), key=key)
+        except ObjectNotFound:
+            # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
+            if not self._connection.has_bucket:
+                with suppress(StorageError, BackendUnavailable):
+                    await self._ask_for_nothing()
+            raise
+
+    async def _ask_for_nothing(self) -> None:
+        ask: Any = {"Bucket": self._bucket, "Key": _NO_SUCH_KEY, "Range": "bytes=0-0"}
+        with suppress(ObjectNotFound):
+            await self._connection.exchange(lambda client: client.get_object(**ask), key=_NO_SUCH_KEY, retries=_CHECK_RETRIES)
+        self._connection.has_bucket = True
 
     async def _sign(self, operation: str, file_key: str, expires_in: int, **parameters: str) -> str:
         target = {"Bucket": self._bucket, "Key": normalize_key(file_key), **parameters}

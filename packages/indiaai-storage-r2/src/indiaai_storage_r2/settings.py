@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from indiaai_core.environment import Environment
 from indiaai_core.settings import BackendSettings, SettingsConfigDict
 
 __all__ = ["R2Settings"]
@@ -52,15 +54,28 @@ class R2Settings(BackendSettings):
         default=20, ge=0, description="for how long a failed request is begun anew; 0 for no second attempt"
     )
     pool_size: int = Field(default=8, ge=1, le=256, description="how many requests may be under way at once in a process")
+    data_plane: Literal["lean", "boto3"] = Field(
+        default="lean",
+        description="what gets, heads, puts and deletes objects: the package's own client, or boto3's, about five times slower",
+    )
     part_size_mib: int = Field(
         default=16, ge=5, le=1024, description="the size of a part in MiB; an object has at most 10,000 parts"
     )
     parallel_parts: int = Field(default=4, ge=1, le=64, description="how many parts of one upload are sent at once")
 
+    _prefix: str = PrivateAttr(default_factory=lambda: Environment.current().variable("R2_"))
+
     @field_validator("endpoint_url", "public_url")
     @classmethod
     def _without_final_slash(cls, url: str) -> str:
         return url.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _not_for_development(cls, url: str) -> str:
+        if (urlsplit(url).hostname or "").endswith(".r2.dev"):
+            raise PydanticCustomError("r2_dev", "A domain of your own: those of r2.dev are throttled and not for production")
+        return url
 
     @field_validator("account_id")
     @classmethod
@@ -74,6 +89,10 @@ class R2Settings(BackendSettings):
         """The URL of the S3 API, without a trailing slash."""
         region = f".{self.jurisdiction}" if self.jurisdiction else ""
         return self.endpoint_url or f"https://{self.account_id}{region}.r2.cloudflarestorage.com"
+
+    def variables(self, text: str) -> str:
+        """Return a text with the variables that a person would set: those of the instance that the settings were made for."""
+        return text.replace("R2_", self._prefix)
 
     @property
     def part_size_bytes(self) -> int:

@@ -19,7 +19,7 @@ from indiaai_core import InvalidRequest
 from indiaai_core.storage import FileData
 from indiaai_storage_r2.payloads import Buffer, FilePayload, MemoryPayload, Payload, RegularFile
 
-__all__ = ["MAX_PARTS", "Source", "open_source"]
+__all__ = ["MAX_PARTS", "Source", "large_enough", "open_source"]
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def _in_memory(view: memoryview, part_size: int) -> Source:
     def window(start: int, *, size: int, is_last: bool) -> Payload:
         return MemoryPayload(view[start : start + size], is_last=is_last)
 
-    size = _large_enough(part_size, total=len(view))
+    size = large_enough(part_size, total=len(view))
     return Source(_windows(window, total=len(view), size=size), size)
 
 
@@ -88,11 +88,12 @@ async def _open_file(file: BinaryIO, part_size: int) -> Source:
     regular = await run(_find_regular_file, file)
     if regular is None:
         return Source(_cut_file(_FileReader(file), size=part_size, run=run), part_size)
-    size = _large_enough(part_size, total=regular.size)
+    size = large_enough(part_size, total=regular.size)
     return Source(_windows(partial(FilePayload, regular), total=regular.size, size=size), size, regular)
 
 
-def _large_enough(part_size: int, *, total: int) -> int:
+def large_enough(part_size: int, *, total: int) -> int:
+    """Return a length of parts, at least `part_size`, of which an object of `total` bytes does not have too many."""
     least = -(-total // MAX_PARTS)
     return max(part_size, -(-least // _MIB) * _MIB)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -99,14 +98,14 @@ class Upload:
             await self._require_absent()
         multipart = Multipart(self._connection, self._key)
 
-        async def require_unchanged() -> None:
+        async def require_unchanged(_: object) -> None:
             if source.file is not None:
                 await self._connection.run(source.file.require_unchanged)
 
         try:
             await multipart.store(
                 _chain(first, rest=source.payloads),
-                send=partial(self._put_part, multipart),
+                send=self._put_part,
                 description={**self._headers, "Metadata": {**self._metadata, PART_SIZE: str(source.part_size)}},
                 condition=self._condition,
                 before_end=require_unchanged,
@@ -119,13 +118,13 @@ class Upload:
             await self._connection.exchange(lambda client: client.head_object(**self._target), key=self._key)
             raise ObjectExists(self._key)
 
-    async def _put_part(self, multipart: Multipart, number: int, payload: Payload) -> Part:
+    async def _put_part(self, upload: Multipart, number: int, payload: Payload) -> Part:
         body: Any = payload
 
         def put(client: S3Client) -> Part:
             check: Any = {} if self._has_md5_etags else {"ContentMD5": payload.content_md5()}
             with payload.sending():
-                answer = client.upload_part(**self._target, **check, UploadId=multipart.upload_id, PartNumber=number, Body=body)
+                answer = client.upload_part(**self._target, **check, UploadId=upload.id, PartNumber=number, Body=body)
             part = Part(answer["ETag"], payload.md5())
             require_etag(part.etag, expected=part.md5.hex())
             self._has_md5_etags = part.etag.strip('"') == part.md5.hex()
