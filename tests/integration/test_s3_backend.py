@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from environments import ROOT
+from motoserver import moto_server
+
 PLUGIN = ROOT / "examples" / "indiaai-storage-s3"
 MAIN_JOB = ROOT / "examples" / "document_intake" / "tests" / "test_main_job.py"
-START_SECONDS = 60
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture(scope="module")
@@ -31,38 +31,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def variables(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Return the variables that select the backend, and a moto server with an empty bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", f"{port}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            wait_until_it_listens(server, port)
-            credentials = {
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_DEFAULT_REGION": "us-east-1",
-            }
-            for name, value in credentials.items():
-                monkeypatch.setenv(name, value)
-            address = f"http://127.0.0.1:{port}"
-            boto3.client("s3", endpoint_url=address).create_bucket(Bucket="documents")
-            chosen = {"STORAGE_TYPE": "s3", "S3_BUCKET_NAME": "documents", "S3_ENDPOINT_URL": address}
-            yield {**os.environ, **chosen, "PYTHONPATH": str(installed)}
-        finally:
-            server.kill()
-
-
-def wait_until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
-    """Wait for a server that was started."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert server.poll() is None, "the server ended"
-        assert time.monotonic() < deadline, "the server does not listen"
-        time.sleep(0.05)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with moto_server("documents") as address:
+        chosen = {"STORAGE_TYPE": "s3", "S3_BUCKET_NAME": "documents", "S3_ENDPOINT_URL": address}
+        yield {**os.environ, **chosen, "PYTHONPATH": str(installed)}
 
 
 def test_the_application_runs_on_it_without_a_change(variables: dict[str, str], tmp_path: Path) -> None:
