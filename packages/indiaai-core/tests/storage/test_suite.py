@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,6 +128,25 @@ def test_promises_are_numbered_in_a_row() -> None:
 
     assert [promise.number for promise in promises] == [f"S{number:02}" for number in range(1, len(promises) + 1)]
     assert all(promise.sentence.endswith(".") for promise in promises)
+
+
+def test_the_suite_needs_only_capabilities_that_the_interface_lists() -> None:
+    """A backend's author finds every capability in the interface, and each is tried."""
+    needed = {name for one in list_promises(StorageConformance) for name in (*one.needs, *one.where)}
+
+    assert needed == MemoryStorageService.capabilities - {"copy"}  # which promises nothing that the default does not
+    assert all(f"`{name}`" in (StorageService.__doc__ or "") for name in MemoryStorageService.capabilities)
+
+
+def test_the_interface_cites_every_promise() -> None:
+    """Whoever reads a method finds the numbers of its promises there."""
+    methods = [method.__doc__ or "" for method in vars(StorageService).values() if callable(method)]
+    text = re.sub(r"\s+", " ", " ".join([StorageService.__doc__ or "", *methods]))
+
+    ranges = [(int(first), int(last or first)) for first, last in re.findall(r"S(\d{2,3})(?: to S(\d{2,3}))?", text)]
+
+    cited = {f"S{number:02}" for first, last in ranges for number in range(first, last + 1)}
+    assert cited == {one.number for one in list_promises(StorageConformance)}
 
 
 def test_a_subclass_may_not_bend_a_promise() -> None:
