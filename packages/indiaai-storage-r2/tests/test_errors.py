@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import time
 import traceback
+from email.utils import formatdate
 
 import pytest
 
 from conftest import SECRET, ServiceMaker, make_settings
-from indiaai_core import BackendUnavailable, ConfigurationError, IndiaAIError, InvalidRequest, ObjectNotFound, StorageError
+from indiaai_core import (
+    BackendUnavailable,
+    ConfigurationError,
+    IndiaAIError,
+    InvalidRequest,
+    ObjectNotFound,
+    Platform,
+    StorageError,
+)
 from indiaai_storage_r2 import R2StorageService, RequestRefused
 from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
@@ -23,6 +33,8 @@ SETTINGS = [
     (refusal(403, "AccessDenied"), "R2_ACCESS_KEY_ID"),
     (refusal(400, "ExpiredToken"), "R2_SESSION_TOKEN"),
     (refusal(403, "RequestTimeTooSkewed"), "the clock of this machine"),
+    (refusal(400, "ExpiredRequest"), "the clock of this machine"),
+    (refusal(403, "NotEntitled"), "R2_ACCOUNT_ID"),
     (Answer(403, {}, b"<html>Forbidden</html>"), "R2_ACCESS_KEY_ID"),
 ]
 
@@ -40,6 +52,67 @@ async def test_a_refusal_names_the_variable(server: R2Server, service: R2Storage
     assert [fault.variable for fault in of_a_call.value.faults] == [variable]
     assert [fault.variable for fault in of_check.value.faults] == [variable]
     assert of_a_call.value.__cause__ is not None
+
+
+async def test_a_refusal_names_the_variable_of_its_instance(
+    server: R2Server, monkeypatch: pytest.MonkeyPatch, make_service: ServiceMaker
+) -> None:
+    """A service that reads `ARCHIVE_R2_…` is told of those, by the store's refusals too."""
+    own = make_settings(server.endpoint)
+    values = {name: getattr(own, name) for name in ("endpoint_url", "bucket_name", "access_key_id")}
+    variables = {f"R2_{name}".upper(): value for name, value in values.items()} | {"R2_SECRET_ACCESS_KEY": SECRET}
+    platform = Platform({"STORAGE_TYPE": "r2", "ARCHIVE_R2_BUCKET_NAME": "archive", **variables})
+    server.faults = [Fault("GET", answer=refusal(404, "NoSuchBucket"))]
+    archive = platform.get_service("storage", "archive")
+
+    with pytest.raises(ConfigurationError, match="ARCHIVE_R2_JURISDICTION") as raised:
+        await archive.download("key")
+    await archive.aclose()
+
+    assert [fault.variable for fault in raised.value.faults] == ["ARCHIVE_R2_BUCKET_NAME"]
+
+
+async def test_a_missing_bucket_is_no_missing_object(server: R2Server, make_service: ServiceMaker) -> None:
+    """An answer to HEAD has no body: before it is believed for the first time, a GET tells whether there is a bucket."""
+    wrong, right = make_service(server.endpoint, bucket="no-such-bucket"), make_service(server.endpoint)
+
+    for call in (wrong.stat("key"), wrong.exists("key"), wrong.delete("key"), wrong.copy("key", "other")):
+        with pytest.raises(ConfigurationError, match="R2_BUCKET_NAME"):
+            await call
+    server.requests.clear()
+    for _ in range(3):
+        assert not await right.exists("key")
+
+    assert server.methods() == ["HEAD", "GET", "HEAD", "HEAD"]
+
+
+async def test_an_object_is_missing_also_where_nothing_more_is_told(server: R2Server, service: R2StorageService) -> None:
+    """A store that cannot be asked for its bucket now leaves the answer what it was, and is asked again."""
+    server.faults = [Fault("GET", answer=refusal(400, "SomethingElse")), Fault("GET", answer=refusal(404, "NoSuchKey"))]
+
+    assert not await service.exists("key")
+    assert not await service.exists("key")
+    assert not await service.exists("key")
+
+    assert server.methods() == ["HEAD", "GET", "HEAD", "GET", "HEAD"]
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [("7", 7, 7), (formatdate(time.time() + 60, usegmt=True), 50, 60), ("Mon, 01 Jan 2024 00:00:00 GMT", 0, 0), ("soon", 1, 1)],
+    ids=["seconds", "date", "past", "neither"],
+)
+async def test_the_wait_that_the_store_asks_for_is_told(
+    server: R2Server, make_service: ServiceMaker, *, said: str, least: float, most: float
+) -> None:
+    """`Retry-After` is seconds or a date; a 429 without either means the second that R2 counts writes by."""
+    server.faults = [Fault("GET", answer=refusal(429, "TooManyRequests", **{"Retry-After": said}))]
+
+    with pytest.raises(BackendUnavailable) as raised:
+        await make_service(server.endpoint, retry_seconds=0).download("key")
+
+    assert raised.value.retry_after is not None
+    assert least <= raised.value.retry_after <= most
 
 
 async def test_an_object_that_is_not_there_is_named(service: R2StorageService) -> None:

@@ -78,6 +78,7 @@ def test_every_absent_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
         ("R2_JURISDICTION", "moon"),
         ("R2_ENDPOINT_URL", "127.0.0.1:9000"),
         ("R2_PUBLIC_URL", "files.example.in"),
+        ("R2_PUBLIC_URL", "https://pub-0123.r2.dev"),
         ("R2_PART_SIZE_MIB", "4"),
         ("R2_POOL_SIZE", "0"),
         ("R2_ACCESS_KEY_ID", ""),

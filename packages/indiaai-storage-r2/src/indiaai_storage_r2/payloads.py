@@ -7,7 +7,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import ACCESS_COPY, mmap
 from typing import Any, BinaryIO
 
@@ -170,8 +170,9 @@ class RegularFile:
             raise self._changed()
 
     def finish(self) -> None:
-        """Leave the file at its end, as reading it would have."""
-        self._file.seek(self._start + self.size)
+        """Leave the file at its end, as reading it would have, unless it was closed meanwhile."""
+        with suppress(ValueError):
+            self._file.seek(self._start + self.size)
 
     def _stat(self) -> tuple[int, int]:
         status = os.fstat(self._descriptor)
