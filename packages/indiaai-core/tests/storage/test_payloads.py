@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import BytesIO, StringIO
+from io import BufferedReader, BytesIO, StringIO
 from typing import Any
 
 import pytest
@@ -18,6 +18,16 @@ pytestmark = pytest.mark.anyio
 async def test_every_kind_is_read(make: Any) -> None:
     """Buffers, files and streams give their bytes."""
     assert await read_all(make(b"0123456789")) == b"0123456789"
+
+
+async def test_a_stream_is_read_in_its_order() -> None:
+    """Chunks of any kind of buffer make up the content."""
+    assert await read_all(stream_of(b"one ", bytearray(b"two "), b"", memoryview(b"three"))) == b"one two three"
+
+
+async def test_a_file_that_cannot_seek_is_read_through_a_buffer() -> None:
+    """What trickles may be wrapped as any raw file may."""
+    assert await read_all(BufferedReader(Trickle(b"0123456789", most=3))) == b"0123456789"
 
 
 async def test_a_view_is_read_as_it_shows() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
+
+from indiaai_core.testing.untried import Untried
 
 pytest_plugins = ("pytester",)
 
@@ -78,3 +82,46 @@ def test_nothing_is_said_where_all_was_tried(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=6)
     result.stdout.no_fnmatch_line("*not tried*")
+
+
+class Report:
+    """Takes what pytest's terminal would write."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.lines: list[str] = []
+
+    def section(self, title: str) -> None:
+        """Write a title."""
+        self.lines.append(title)
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        self.lines.append(text)
+
+
+def test_lines_are_in_order_and_name_a_promise_once() -> None:
+    """By suite and reason, and within a line by number; a promise with parameters is one."""
+    untried, report = Untried(), cast("Any", Report())
+
+    for number in ("S100", "S15", "S15"):
+        untried.note("TestB", number, reasons=["stat is not declared"])
+    untried.note("TestA", "S01", reasons=["list is not declared", "a reason"])
+    untried.pytest_terminal_summary(report)
+
+    assert report.lines == [
+        "promises not tried, or held to Unsupported",
+        "TestA: a reason: S01",
+        "TestA: list is not declared: S01",
+        "TestB: stat is not declared: S15 S100",
+    ]
+
+
+def test_no_section_is_written_for_nothing() -> None:
+    """Where all was tried there is nothing to say."""
+    untried, report = Untried(), cast("Any", Report())
+
+    untried.note("TestA", "S01", reasons=[])
+    untried.pytest_terminal_summary(report)
+
+    assert report.lines == []

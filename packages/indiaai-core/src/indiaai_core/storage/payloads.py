@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 
-from anyio import to_thread
-
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage.service import FileData
 
@@ -28,6 +26,8 @@ async def read_all(file_data: FileData) -> bytes:
     if isinstance(file_data, AsyncIterable):
         return b"".join([_bytes_of(chunk) async for chunk in file_data])
     if hasattr(file_data, "read"):
+        from anyio import to_thread  # here, for no import of the core loads an event loop
+
         return _bytes_of(await to_thread.run_sync(file_data.read))
     return _bytes_of(file_data)
 

@@ -99,7 +99,7 @@ class Conformance:
         kept: Promise | None = getattr(request.function, "promise", None)
         if kept is not None and "service" in request.node.funcargs:
             reasons = _reasons(kept, request.node.funcargs, optional=self.optional_fixtures)
-            untried_of(request.config).note(type(self).__name__, kept.number, reasons)
+            untried_of(request.config).note(type(self).__name__, kept.number, reasons=reasons)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Hold every inherited promise against the subclass."""

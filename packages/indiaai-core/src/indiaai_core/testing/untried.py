@@ -18,7 +18,7 @@ class Untried:
         """Begin with none."""
         self._numbers: dict[tuple[str, str], dict[str, None]] = {}
 
-    def note(self, suite: str, number: str, reasons: Iterable[str]) -> None:
+    def note(self, suite: str, number: str, *, reasons: Iterable[str]) -> None:
         """Remember why a promise was not tried.
 
         Args:
