@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -13,7 +13,6 @@ from urllib.parse import quote
 from indiaai_core import (
     BackendUnavailable,
     ConfigurationError,
-    InvalidKey,
     InvalidRequest,
     ObjectInfo,
     ObjectNotFound,
@@ -38,6 +37,7 @@ from indiaai_storage_r2.client import Connection
 from indiaai_storage_r2.copies import Copy
 from indiaai_storage_r2.downloads import DamagedObject, Reader
 from indiaai_storage_r2.errors import RequestRefused
+from indiaai_storage_r2.listings import list_entries
 from indiaai_storage_r2.metadata import decode_metadata, encode_metadata
 from indiaai_storage_r2.retries import RetryPolicy
 from indiaai_storage_r2.settings import R2Settings
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["R2StorageService"]
 
-_PAGE_SIZE = 1000
 _SMALL_CHUNKS_BYTES, _MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256 * 1024, 64 * 1024, 4 * 1024 * 1024
 _DOWNLOAD_ATTEMPTS = 3
 _CHECK_RETRIES = RetryPolicy(deadline_seconds=1.0)  # a health check has two seconds
@@ -209,18 +208,15 @@ class R2StorageService(StorageService):
         """
         if limit is not None and limit < 0:
             raise InvalidRequest(f"limit={limit}: expected 0 or more.")
-        parameters: Any = {"Bucket": self._bucket, "Prefix": normalize_prefix(prefix), "MaxKeys": _PAGE_SIZE}
-        left = limit
-        while left is None or left > 0:
-            parameters["MaxKeys"] = min(_PAGE_SIZE, left or _PAGE_SIZE)
-            page = await self._connection.call(lambda client: client.list_objects_v2(**parameters))
-            for entry in page.get("Contents", ()):
-                with suppress(InvalidKey):
-                    yield _info(normalize_key(entry["Key"]), entry, size=entry["Size"])
-                    left = left and left - 1
-            if not page.get("IsTruncated"):
-                return
-            parameters["ContinuationToken"] = page["NextContinuationToken"]
+        start, left = normalize_prefix(prefix), -1 if limit is None else limit
+        if not left:
+            return
+        async with aclosing(list_entries(self._connection, start, limit=limit)) as entries:
+            async for key, entry in entries:
+                yield _info(key, entry, size=entry["Size"])
+                left -= 1
+                if not left:
+                    return
 
     async def copy(self, source_key: str, target_key: str) -> str:
         """Let the store copy an object, in parts where it is larger than 5 GiB; see `StorageService.copy`.
@@ -289,6 +285,8 @@ class R2StorageService(StorageService):
     async def _sign(self, operation: str, file_key: str, expires_in: int, **parameters: str) -> str:
         target = {"Bucket": self._bucket, "Key": normalize_key(file_key), **parameters}
         seconds = check_expiry(expires_in)
+        if self.settings.data_plane == "lean":  # needs neither the network nor, for 15 µs, a thread
+            return self._connection.lean_client().generate_presigned_url(operation, target, seconds)
         return await self._connection.call(
             lambda client: client.generate_presigned_url(operation, Params=target, ExpiresIn=seconds)
         )
