@@ -83,6 +83,15 @@ def plugins() -> list[Package]:
     return [package for package in packages() if package.name != CORE]
 
 
+def strangers() -> list[Package]:
+    """Return the examples that are distributions: packages as their author would have them in a repository of his own."""
+    return [Package(path.parent) for path in sorted(ROOT.glob("examples/*/pyproject.toml")) if _is_built(path)]
+
+
+def _is_built(project: Path) -> bool:
+    return "build-system" in tomllib.loads(project.read_text("utf-8"))
+
+
 def core() -> Package:
     """Return the core."""
     return Package(ROOT / "packages" / CORE)

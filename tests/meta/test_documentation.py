@@ -47,8 +47,10 @@ def test_the_code_on_a_page_is_code(path: Path) -> None:
 
 
 def _dedent(block: str) -> str:
-    indent = min((len(line) - len(line.lstrip()) for line in block.splitlines() if line.strip()), default=0)
-    return "\n".join(line[indent:] for line in block.splitlines())
+    # The line with a file's name begins at the margin, also where a piece of a class stands below it.
+    lines = [line for line in block.splitlines() if not line.startswith("#")]
+    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join(line[indent:] for line in lines)
 
 
 def _ours() -> set[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from indiaai_core import ObjectExists
@@ -79,6 +82,52 @@ async def test_a_cancelled_upload_leaves_no_parts_behind(service: S3StorageServi
             group.start_soon(service.upload, "cancelled", endless())
             await is_waiting.wait()
             group.cancel_scope.cancel()
+
+    assert await unfinished(service) == []
+    assert not await service.exists("cancelled")
+
+
+async def test_an_upload_that_asyncio_cancels_ends_before_the_caller_goes_on(service: S3StorageService) -> None:
+    """`asyncio.timeout` interrupts any await at once; a request that is being sent is waited for all the same."""
+    is_sending, may_go_on = threading.Event(), threading.Event()
+
+    def pause(**_: object) -> None:
+        is_sending.set()
+        assert may_go_on.wait(30)
+
+    client = await anyio.to_thread.run_sync(lambda: service.client)
+    client.meta.events.register("before-send.s3.PutObject", pause)
+    upload = asyncio.ensure_future(service.upload("cancelled", b"content"))
+    await anyio.to_thread.run_sync(is_sending.wait, 30)
+    upload.cancel()
+    await asyncio.wait([upload], timeout=0.2)
+    was_done = upload.done()
+    may_go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+
+    assert not was_done
+    assert await service.download("cancelled") == b"content"
+
+
+async def test_parts_that_asyncio_cancels_are_taken_back(service: S3StorageService) -> None:
+    """Also when the cancellation comes while the upload is being created, and nobody knows its id yet."""
+    is_sending, may_go_on = threading.Event(), threading.Event()
+
+    def pause(**_: object) -> None:
+        is_sending.set()
+        assert may_go_on.wait(30)
+
+    client = await anyio.to_thread.run_sync(lambda: service.client)
+    client.meta.events.register("before-send.s3.CreateMultipartUpload", pause)
+    upload = asyncio.ensure_future(service.upload("cancelled", mebibytes(20)))
+    await anyio.to_thread.run_sync(is_sending.wait, 30)
+    upload.cancel()
+    may_go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await upload
 
     assert await unfinished(service) == []
     assert not await service.exists("cancelled")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -41,21 +42,25 @@ PART_BYTES = 16 * 1024 * 1024
 """The length of a part. An object has 10,000 at most, so a stream may have 156 GiB."""
 
 
+async def _to_its_end(running: Coroutine[Any, Any, T]) -> T:
+    # anyio's cancellation waits behind the shield; asyncio's own (of `asyncio.timeout`, say) passes it, and the thread would
+    # go on writing when the caller believes that nothing happens any more.
+    job = asyncio.ensure_future(running)
+    with anyio.CancelScope(shield=True):
+        try:
+            await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job])
+            job.exception()  # looked at, or else asyncio logs it as never seen
+            raise
+    return job.result()
+
+
 class S3StorageService(StorageService):
     """Objects in one bucket of AWS S3. All tasks of an event loop may share an instance."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {
-            "stat",
-            "list",
-            "copy",
-            "presign",
-            "presign_upload",
-            "if_absent",
-            "metadata",
-            "cache_control",
-            "content_disposition",
-        }
+        {"stat", "list", "copy", "presign", "presign_upload", "if_absent", "metadata", "cache_control", "content_disposition"}
     )
     contract_version: ClassVar[int] = 1
     settings_class: ClassVar[type[S3Settings]] = S3Settings
@@ -111,7 +116,8 @@ class S3StorageService(StorageService):
             with translated(key):
                 return function()
 
-        return await anyio.to_thread.run_sync(call, limiter=self._limiter, abandon_on_cancel=may_abandon)
+        running = anyio.to_thread.run_sync(call, limiter=self._limiter, abandon_on_cancel=may_abandon)
+        return await (running if may_abandon else _to_its_end(running))
 
     async def upload(
         self,
@@ -154,18 +160,22 @@ class S3StorageService(StorageService):
         described: Mapping[str, Any],
         condition: Mapping[str, str],
     ) -> None:
-        created = await self._call("create_multipart_upload", key, Key=key, **described)
-        target = {"Key": key, "UploadId": created["UploadId"]}
+        target = {"Key": key}
         sent: list[dict[str, Any]] = []
+
+        def create() -> None:  # cancelled or not: what was begun is known, and can be ended
+            target["UploadId"] = self._ask("create_multipart_upload", Key=key, **described)["UploadId"]
+
         try:
+            await self._in_thread(create, key)
             while part is not None:
                 sent.append(await self._send_part(key, part, **target, PartNumber=len(sent) + 1))
                 part = await anext(rest, None)
             await self._call("complete_multipart_upload", key, **target, **condition, MultipartUpload={"Parts": sent})
         except BaseException:
-            # S3 keeps, and charges for, the parts of an upload that nobody ends: abort it, whoever else is cancelled.
-            with anyio.CancelScope(shield=True), suppress(IndiaAIError):
-                await self._call("abort_multipart_upload", key, **target)
+            if "UploadId" in target:  # S3 keeps, and charges for, the parts of an upload that nobody ends
+                with anyio.CancelScope(shield=True), suppress(IndiaAIError):
+                    await self._call("abort_multipart_upload", key, **target)
             raise
 
     async def _send_part(self, key: str, part: bytearray, **target: Any) -> dict[str, Any]:
