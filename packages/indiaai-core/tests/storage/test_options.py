@@ -7,6 +7,7 @@ import pytest
 from indiaai_core.errors import Unsupported
 from indiaai_core.storage import FileData, StorageService
 from indiaai_core.storage.options import OPTIONS
+from indiaai_core.wrappers import observe
 from storage.reference import MemoryStorageService, MinimalStorageService
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +41,20 @@ async def test_an_option_that_is_not_taken_is_unsupported(method: str, option: s
 
     assert (refusal.value.backend, refusal.value.capability) == ("MinimalStorageService", option)
     assert service.objects == {"key": b"x"}
+
+
+async def test_a_wrapper_in_front_refuses_nothing_by_itself() -> None:
+    """Observed or not, a backend that lacks an option says so."""
+    heard: list[str] = []
+    observed = observe(
+        MinimalStorageService(), interface=StorageService, observer=lambda name, _time, _error: heard.append(name)
+    )
+
+    with pytest.raises(Unsupported, match="metadata"):
+        await observed.upload("key", b"x", metadata={"a": "b"})
+    await observed.upload("key", b"x", if_absent=False)
+
+    assert heard == ["upload", "upload"]
 
 
 async def test_an_option_that_asks_for_nothing_is_dropped() -> None:

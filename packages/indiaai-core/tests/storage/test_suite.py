@@ -187,6 +187,10 @@ def test_made_keys_are_valid() -> None:
     assert isinstance(samples.keys(), st.SearchStrategy)
 
 
+class FirstFailure(BaseException):
+    """One example failed, which is enough."""
+
+
 def failed_promises(backend: type[MemoryStorageService], numbers: set[str] | None = None) -> set[str]:
     """Return the numbers of the promises that a backend breaks."""
     failed: set[str] = set()
@@ -202,7 +206,7 @@ def failed_promises(backend: type[MemoryStorageService], numbers: set[str] | Non
                 wanted = {name: value for name, value in fixtures.items() if name in inspect.signature(test).parameters}
                 try:
                     run(runner, test, {**wanted, **arguments})
-                except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever a broken backend raises
+                except (Exception, pytest.fail.Exception, FirstFailure):  # noqa: BLE001 - whatever a broken backend raises
                     failed.add(test.promise.number)
     return failed
 
@@ -221,22 +225,17 @@ def parameters(test: Callable[..., Any]) -> Iterator[dict[str, Any]]:
 def run(runner: asyncio.Runner, test: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Run an async test; one under `given` through Hypothesis' own hook for this.
 
-    The first failure is all that is asked for: every further example fails like it, so that nothing is tried to shrink it.
+    The first failure is all that is asked for: it leaves Hypothesis as no error does, so that nothing is tried to shrink it.
     """
     if not hasattr(test, "hypothesis"):
         runner.run(test(**arguments))
         return
-    has_failed = False
 
     def try_once(**made: Any) -> None:
-        nonlocal has_failed
         try:
-            if not has_failed:
-                runner.run(INNER_TESTS[test.__name__](**made))
-        except Exception:  # noqa: BLE001 - whatever a broken backend raises
-            has_failed = True
-        if has_failed:
-            raise AssertionError(test.__name__)
+            runner.run(INNER_TESTS[test.__name__](**made))
+        except Exception as error:
+            raise FirstFailure(test.__name__) from error
 
     handle = vars(test)["hypothesis"]  # Hypothesis documents its `inner_test` for runners of tests
     before, handle.inner_test = handle.inner_test, try_once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from inspect import Parameter, isfunction, signature
+from inspect import Parameter, Signature, isfunction, signature
 from typing import Any
 
 from indiaai_core.errors import Unsupported
@@ -50,4 +50,12 @@ def _refusing(
                 raise Unsupported(type(self).__name__, name)
         return await method(self, *args, **kwargs)
 
+    # `wraps` shows the method's own parameters, by which a wrapper in front of the service would refuse the others itself.
+    refusing.__dict__["__signature__"] = _widened(method, missing)
     return refusing
+
+
+def _widened(method: Callable[..., Any], options: tuple[str, ...]) -> Signature:
+    own = signature(method)
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in options]
+    return own.replace(parameters=[*own.parameters.values(), *added])
