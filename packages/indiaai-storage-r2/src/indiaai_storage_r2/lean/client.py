@@ -119,12 +119,15 @@ class LeanClient:
         return self._converse(self._pool.connect(), asked, text=text, size=size)
 
     def _head(self, asked: Operation, size: int) -> bytes:
-        query = encode_query(sorted(asked.query))
         lines = self._signer.sign_headers(
-            asked.method, asked.path, query=query, headers=asked.headers, payload=self._payload(asked, size)
+            asked.method,
+            asked.path,
+            query=encode_query(sorted(asked.query)),
+            headers=asked.headers,
+            payload=self._payload(asked, size),
         )
-        target = f"{asked.path}?{query}" if query else asked.path
-        length = f"content-length: {size}\r\n" if asked.method == "PUT" else ""
+        target = f"{asked.path}?{encode_query(asked.query)}" if asked.query else asked.path
+        length = f"content-length: {size}\r\n" if asked.method in ("PUT", "DELETE") else ""
         end = "accept-encoding: identity\r\nuser-agent: indiaai-storage-r2\r\n\r\n"
         return f"{asked.method} {target} HTTP/1.1\r\n{lines}{length}{end}".encode()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -106,10 +105,16 @@ def read_refusal(operation: str, head: Head, *, content: bytes) -> Refused:
     """Return the error that an answer tells of; where it has no words of S3's, the status is all there is."""
     text = content.decode("utf-8", "replace")
     code, message = _CODE.search(text), _MESSAGE.search(text)
-    error = {"Code": unescape(code[1]) if code else str(head.status), "Message": unescape(message[1]) if message else ""}
+    error = {"Code": _unescape(code[1]) if code else str(head.status), "Message": _unescape(message[1]) if message else ""}
     return Refused(
         {"Error": error, "ResponseMetadata": {"HTTPStatusCode": head.status, "HTTPHeaders": dict(head.headers)}}, operation
     )
+
+
+def _unescape(text: str) -> str:
+    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
+        text = text.replace(entity, sign)
+    return text
 
 
 def _instant(date: re.Match[str]) -> datetime:
