@@ -26,6 +26,7 @@ TURNS = 3
 LEVEL = 0.95  # what counts as level with a peer, given the noise
 STALL_MS = 10.0
 FILE_MIB, ITERATOR_MIB = 24.0, 16.0 * 4 + 16.0
+LARGE = "4 GiB over http"
 LARGE_CONTENDERS = ("indiaai", "indiaai on boto3", "boto3 in threads", "aiobotocore", "obstore", "opendal")
 
 
@@ -122,17 +123,26 @@ def latency(samples: Samples, setting: Setting) -> None:
     print_verdicts(samples, "latency", [Verdict("PUT over GET, half of the calls within", put_over_get(US), at_most=1.1)])
 
 
-def streams(samples: Samples, setting: Setting) -> None:
-    """256 MiB up from a file, down, and up from an iterator."""
-    path, size = setting.folder / "source", 256 * MIB
-    path.write_bytes(os.urandom(size))
-    with rclone(setting.folder / "streams") as endpoint:
+def streams_http(samples: Samples, setting: Setting) -> None:
+    """256 MiB up from a file, down, and up from an iterator, over http: signing then digests what is sent, where it does."""
+    _streams(samples, setting, phase="256 MiB over http", certificate=None)
+
+
+def streams_tls(samples: Samples, setting: Setting) -> None:
+    """The same over TLS, as R2 is reached."""
+    _streams(samples, setting, phase="256 MiB over TLS", certificate=Certificate(setting.folder))
+
+
+def _streams(samples: Samples, setting: Setting, *, phase: str, certificate: Certificate | None) -> None:
+    path, folder = setting.folder / "source", setting.folder / "streams"
+    path.write_bytes(os.urandom(256 * MIB))
+    with rclone(folder, certificate) as endpoint:
         for _ in range(setting.rounds):
-            _transfers(samples, setting, endpoint=endpoint, path=path, phase="256 MiB")
-            shutil.rmtree(setting.folder / "streams" / BUCKET)
-            (setting.folder / "streams" / BUCKET).mkdir()
+            _transfers(samples, setting, target=_target(endpoint, certificate), path=path, phase=phase)
+            shutil.rmtree(folder / BUCKET)
+            (folder / BUCKET).mkdir()
     path.unlink()
-    _print_transfers(samples, setting, phase="256 MiB")
+    _print_transfers(samples, setting, phase=phase)
 
 
 def large(samples: Samples, setting: Setting) -> None:
@@ -142,15 +152,15 @@ def large(samples: Samples, setting: Setting) -> None:
         stack.callback(path.unlink)
         with path.open("wb") as file:
             file.truncate(4096 * MIB)
-        endpoint = stack.enter_context(sink())
-        _transfers(samples, setting, endpoint=endpoint, path=path, phase="4 GiB")
-    _print_transfers(samples, setting, phase="4 GiB")
+        target = _target(stack.enter_context(sink()))
+        _transfers(samples, setting, target=target, path=path, phase=LARGE)
+    _print_transfers(samples, setting, phase=LARGE)
 
 
-def _transfers(samples: Samples, setting: Setting, *, endpoint: str, path: Path, phase: str) -> None:
+def _transfers(samples: Samples, setting: Setting, *, target: dict[str, str], path: Path, phase: str) -> None:
     # A process for each transfer: memory that an earlier one left to the allocator would hide what the next one needs.
     size = path.stat().st_size
-    among = [name for name in setting.contenders if phase == "256 MiB" or name in LARGE_CONTENDERS]
+    among = [name for name in setting.contenders if phase != LARGE or name in LARGE_CONTENDERS]
     for name, key in (("put_file", "file"), ("drain", "file"), ("put_chunks", "chunks")):
         cell = {
             "name": name,
@@ -160,7 +170,7 @@ def _transfers(samples: Samples, setting: Setting, *, endpoint: str, path: Path,
             "size": size,
             "patience_seconds": 60 + size / (20 * MIB),
         }
-        _run(samples, setting, phase=f"{phase} {name}", cells=[cell], target=_target(endpoint), among=among)
+        _run(samples, setting, phase=f"{phase} {name}", cells=[cell], target=target, among=among)
 
 
 def _print_transfers(samples: Samples, setting: Setting, *, phase: str) -> None:
@@ -200,9 +210,9 @@ def start(samples: Samples, setting: Setting) -> None:
     """What the first object costs a process that has not met the library: import, client, request."""
     with rclone(setting.folder / "start") as endpoint:
         for _ in range(setting.rounds):
-            for name in setting.contenders:  # one after the other, for each keeps the processors busy while it loads
-                cell = {"name": "first", "do": "first"}
-                _run(samples, setting, phase="start", cells=[cell], target=_target(endpoint), among=[name], is_last=False)
+            for contender in setting.contenders:  # one after the other, for each keeps the processors busy while it loads
+                cells = [{"name": name, "do": name} for name in ("first", "first_large")]
+                _run(samples, setting, phase="start", cells=cells, target=_target(endpoint), among=[contender], is_last=False)
             samples.end_round("start")
     rows = samples.contenders("start", among=setting.contenders)
     columns = [
@@ -212,6 +222,7 @@ def start(samples: Samples, setting: Setting) -> None:
         Column("client ms", median_of(samples, "start", cell="start", field="client_ms"), 1),
         Column("first PUT ms", median_of(samples, "start", cell="first", field="first_ms"), 1),
         Column("then?", median_of(samples, "start", cell="first", field="botocore")),
+        Column("first parts ms", median_of(samples, "start", cell="first_large", field="first_ms"), 1),
         Column("MiB", median_of(samples, "start", cell="start", field="resident_mib")),
     ]
     print_table(f"Start, median of {samples.rounds('start')}; ours beyond the core", rows=rows, columns=columns)
@@ -262,7 +273,8 @@ PHASES: dict[str, Phase] = {
     "small": small_http,
     "tls": small_tls,
     "latency": latency,
-    "streams": streams,
+    "streams": streams_http,
+    "streams-tls": streams_tls,
     "large": large,
     "presign": presign,
     "start": start,

@@ -192,10 +192,11 @@ class Boto3Bucket(Bucket):
         return await self._run(self.client.upload_fileobj, _Pipe(chunks()), self.bucket, key, Config=self.transfer)
 
     async def drain(self, key: str) -> int:
-        """Let s3transfer fetch parts at once and write them in order."""
-        counter = _Counter()
-        await self._run(self.client.download_fileobj, self.bucket, key, counter, Config=self.transfer)
-        return counter.size
+        """Read one stream in pieces; its transfers fetch parts at once, but for a file, and not for who wants them in order."""
+        body, size = (await self._run(self.client.get_object, Bucket=self.bucket, Key=key))["Body"], 0
+        while chunk := await self._run(body.read, MIB):
+            size += len(chunk)
+        return size
 
     async def close(self) -> None:
         """Close client and threads."""
@@ -522,25 +523,6 @@ class _Pipe(RawIOBase):
         joined = b"".join(pieces)
         found, self._left = (joined, b"") if size < 0 else (joined[:size], joined[size:])
         return found
-
-
-class _Counter(RawIOBase):
-    """A file that keeps nothing but how much was written; parts may come in any order."""
-
-    size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return offset
-
-    def write(self, data: Any, /) -> int:
-        self.size += len(data)
-        return len(data)
 
 
 async def _asynchronous(chunks: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:
