@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from indiaai_storage_local import LocalSettings, LocalStorageService
+from indiaai_storage_local.lookup import Lookup
 
-CALLS = ("open", "write", "fsync", "replace", "link", "mkdir", "unlink", "rmdir", "close")
+CALLS = ("open", "write", "copy_file_range", "fsync", "replace", "link", "mkdir", "unlink", "rmdir", "close")
 KILLED, KILLED_WRITING = 77, 78
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -34,12 +35,21 @@ async def stream() -> AsyncIterator[bytes]:
     yield NEW[3000:]
 
 
+async def sweep(service: LocalStorageService) -> None:
+    """Start on a store in which dead processes left something."""
+    for number in range(3):
+        Path(service.settings.path, "tmp", f"{number}-left").write_bytes(NEW)
+    await service.check()
+
+
 BEFORE = {"a/kept": b"kept", "a/b/target": OLD}
 SCENARIOS: dict[str, Scenario] = {
     "replace": (lambda service: service.upload("a/b/target", stream()), (BEFORE, {**BEFORE, "a/b/target": NEW})),
     "add": (lambda service: service.upload("x/y/new", NEW), (BEFORE, {**BEFORE, "x/y/new": NEW})),
     "if_absent": (lambda service: service.upload("x/new", NEW, if_absent=True), (BEFORE, {**BEFORE, "x/new": NEW})),
     "delete": (lambda service: service.delete("a/b/target"), (BEFORE, {"a/kept": b"kept"})),
+    "copy": (lambda service: service.copy("a/kept", "a/b/target"), (BEFORE, {**BEFORE, "a/b/target": b"kept"})),
+    "sweep": (sweep, (BEFORE,)),
     "first_use": (lambda service: service.get_url("a/kept"), ({},)),
 }
 """What is done, and what may be there afterwards: the first where nothing was done, the last where it was acknowledged."""
@@ -80,7 +90,9 @@ async def perform(root: Path, operation: Operation, *, cut: int, is_half: bool) 
     remaining = [cut]
     os.__dict__["fsync"] = lambda descriptor: None  # what a process wrote outlives it: the calls count, the waiting does not
     for name in CALLS:
-        os.__dict__[name] = cutting(getattr(os, name), remaining, is_write=name == "write", is_half=is_half)
+        if hasattr(os, name):
+            os.__dict__[name] = cutting(getattr(os, name), remaining, is_write=name == "write", is_half=is_half)
+    setattr(Lookup, "open", cutting(Lookup.open, remaining, is_write=False, is_half=False))  # noqa: B010 - mypy takes a method for final
     async with LocalStorageService(LocalSettings(path=root)) as service:
         await operation(service)
 

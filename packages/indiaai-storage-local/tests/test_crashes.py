@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the processes t
 SCRIPT = Path(__file__).parent / "crashing.py"
 
 # How many system calls each makes at least: fewer, and the test would have cut nothing.
-SCENARIOS = {"replace": 20, "add": 20, "if_absent": 20, "delete": 15, "first_use": 20}
+SCENARIOS = {"replace": 20, "add": 20, "if_absent": 20, "copy": 20, "delete": 15, "sweep": 15, "first_use": 20}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import hashlib
 import os
 import shutil
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,6 +96,125 @@ async def test_a_corrupt_object_may_be_replaced_or_deleted(service: LocalStorage
     assert again == b"again"
     assert await service.delete("object")
     assert not await service.exists("object")
+
+
+async def test_a_file_without_the_newer_fields_is_read(service: LocalStorageService, root: Path) -> None:
+    """An object that was stored before cache control and content disposition were kept has none."""
+    content = "olderक".encode()
+    trailer = (
+        f'{{"content_type": "text/plain", "etag": "{hashlib.sha256(content).hexdigest()}", "size": 8, '
+        '"last_modified": "2026-01-02T03:04:05.678901+00:00", "metadata": {"note": "x"}}'
+    ).encode()
+    await service.check()
+    footer = struct.pack(">8sII", b"indiaai\x01", len(trailer), zlib.crc32(trailer))
+    (root / "objects" / "older").write_bytes(content + trailer + footer)
+
+    info = await service.stat("older")
+
+    assert await service.download("older") == content
+    assert (info.content_type, info.metadata) == ("text/plain", {"note": "x"})
+    assert (info.cache_control, info.content_disposition) == ("", "")
+
+
+@pytest.mark.parametrize("trailer", [b"[]", b"7", b"{}", b"nonsense", b'{"size": 1}', b"\xff"])
+async def test_a_trailer_that_is_not_an_objects_is_found(service: LocalStorageService, root: Path, trailer: bytes) -> None:
+    """A checksum that fits is not enough."""
+    await service.check()
+    footer = struct.pack(">8sII", b"indiaai\x01", len(trailer), zlib.crc32(trailer))
+    (root / "objects" / "foreign").write_bytes(b"x" + trailer + footer)
+
+    with pytest.raises(StorageError, match="'foreign' is corrupt"):
+        await service.stat("foreign")
+    with pytest.raises(StorageError, match="'foreign' is corrupt"):
+        await service.download("foreign")
+
+
+LARGE = bytes(range(256)) * 1200
+
+
+async def test_a_stream_is_compared_before_its_last_chunk(service: LocalStorageService, root: Path) -> None:
+    """Who reads a whole object to its end has what was stored; a damaged one ends in an error, short of its last bytes."""
+    await service.upload("large", LARGE)
+    flip(root / "objects" / "large", 5)
+    stream = service.stream("large", chunk_size=100_000)
+
+    received = [len(await anext(stream)) for _ in range(3)]
+
+    assert received == [100_000] * 3
+    with pytest.raises(StorageError, match="'large' is corrupt"):
+        await anext(stream)
+
+
+async def test_a_range_or_a_setting_leaves_the_comparison_out(service: LocalStorageService, root: Path) -> None:
+    """The digest is of the whole; and who wants it fast may trade it away."""
+    await service.upload("large", LARGE)
+    flip(root / "objects" / "large", 5)
+
+    part = b"".join([chunk async for chunk in service.stream("large", start=10)])
+    async with LocalStorageService(LocalSettings(path=root, verify_streams=False)) as quick:
+        whole = b"".join([chunk async for chunk in quick.stream("large")])
+
+    assert part == LARGE[10:]
+    assert len(whole) == len(LARGE)
+    assert whole != LARGE
+
+
+async def test_a_stream_that_is_left_early_closes_its_file(service: LocalStorageService) -> None:
+    """Also while the next chunk is being read."""
+    await service.upload("large", LARGE)
+    before = os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else []
+
+    for _ in range(20):
+        stream = service.stream("large", chunk_size=1000)
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined] # it is a generator
+
+    assert len(os.listdir("/proc/self/fd") if before else []) == len(before)
+
+
+@pytest.mark.parametrize("content", [b"small" * 10, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("is_damaged", [True, False])
+@pytest.mark.parametrize("way", ["by the system", "by hand", "in part"])
+async def test_a_copy_is_compared_before_it_is_there(
+    service: LocalStorageService,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    is_damaged: bool,
+    way: str,
+) -> None:
+    """A damaged object is not copied, and what is under the other key stays; a whole one is, with all that is known of it."""
+    known = {"cache_control": "max-age=1", "content_disposition": "attachment", "metadata": {"a": "क"}}
+    await service.upload("source", content, "text/plain", **known)  # type: ignore[arg-type] # three texts and a dict
+    await service.upload("target", b"old")
+    if is_damaged:
+        flip(root / "objects" / "source", 5)
+    if way != "by the system" and hasattr(os, "copy_file_range"):
+        monkeypatch.setattr(os, "copy_file_range", refusing(os.copy_file_range, 0 if way == "by hand" else 1000))
+
+    if is_damaged:
+        with pytest.raises(StorageError, match="'source' is corrupt"):
+            await service.copy("source", "target")
+        assert await service.download("target") == b"old"
+    else:
+        await service.copy("source", "target")
+        source, target = await service.stat("source"), await service.stat("target")
+        assert await service.download("target") == content
+        assert dataclasses.replace(source, key="", last_modified=target.last_modified) == dataclasses.replace(target, key="")
+    assert os.listdir(root / "tmp") == []
+
+
+def refusing(call: Callable[..., int], size: int) -> Callable[..., int]:
+    """Let a system call copy a few bytes once, and then nothing."""
+    remaining = [size]
+
+    def copy(source: int, target: int, asked: int, start: int) -> int:
+        count, remaining[0] = min(asked, remaining[0]), 0
+        if not count:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return call(source, target, count, start)
+
+    return copy
 
 
 def test_a_file_that_is_cut_while_it_is_read_is_found(tmp_path: Path) -> None:

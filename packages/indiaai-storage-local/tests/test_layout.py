@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from indiaai_core.storage import normalize_key
 from indiaai_core.testing.storage import samples
-from indiaai_storage_local.layout import decode_name, encode_key, key_of
+from indiaai_storage_local.layout import decode_name, encode_key, encode_part, key_of, plain_path
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)( *\..*)?", re.IGNORECASE)
 
@@ -66,6 +66,32 @@ def test_no_object_is_in_the_way_of_another(keys: list[str]) -> None:
     folders = {encode_key(key)[:depth] for key in keys for depth in range(1, len(encode_key(key)))}
 
     assert not files & folders
+
+
+PLAIN = st.lists(
+    st.one_of(
+        st.text("acnopruxt.019-_$ ", min_size=1, max_size=40), st.sampled_from(["con", "aux.txt", "lpt1", "com10", "nul."])
+    ),
+    min_size=1,
+    max_size=5,
+).map("/".join)
+
+
+@given(PLAIN.filter(samples.suits_a_key))
+def test_the_quick_way_gives_the_same_names(key: str) -> None:
+    """A plain key's path is what the rules give, part by part; and only a key has one."""
+    *folders, leaf = key.split("/")
+    names = (*(name for part in folders for name in encode_part(part, "%")), *encode_part(leaf, ""))
+
+    assert encode_key(key) == names
+    assert plain_path(key) in (None, "/".join(names))
+
+
+@given(st.one_of(st.text("a./-", max_size=12), st.text(max_size=5), PLAIN))
+def test_what_is_no_key_has_no_quick_way(text: str) -> None:
+    """What is taken for plain needs no other check."""
+    if plain_path(text) is not None:
+        assert normalize_key(text) == text
 
 
 def test_names_are_read_as_the_key_is() -> None:

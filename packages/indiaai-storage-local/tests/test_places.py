@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import anyio
 import pytest
 
 from indiaai_core.errors import BackendUnavailable, InvalidSettings, ObjectNotFound, StorageError
-from indiaai_storage_local import LocalSettings, LocalStorageService
+from indiaai_storage_local import LocalSettings, LocalStorageService, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -177,6 +181,97 @@ async def attempt(service: LocalStorageService, key: str) -> list[str]:
         return [info.key async for info in service.list() if info.key != "kept"]
     except StorageError:
         return []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such links")
+@pytest.mark.parametrize("way", ["openat2", "openat"])
+async def test_no_race_leads_outside(
+    service: LocalStorageService, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A folder that is a link for a moment, again and again, while calls run, takes none of them along."""
+    if way == "openat":
+        monkeypatch.setattr(tree, "find_lookup", lambda _: None)
+    await service.upload("a/private", b"ours")
+    shutil.copy(root / "objects" / "a%" / "private", outside / "theirs")
+    place, over = root / "objects" / "a%", threading.Event()
+
+    def swap() -> None:
+        for number in count():
+            with suppress(OSError):  # an upload made it again meanwhile, or has not yet
+                place.rename(root.parent / f"aside-{number}")
+            with suppress(OSError):
+                place.symlink_to(outside)
+            with suppress(OSError):
+                place.unlink()
+            if over.is_set():
+                return
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        outcomes = [await outcome(call) for _ in range(100) for call in calls(service)]
+    finally:
+        over.set()
+        swapping.join()
+
+    assert b"ours" not in outcomes  # which only the file outside could give under that key
+    assert sorted(os.listdir(outside)) == ["private", "theirs"]
+    assert (outside / "private").read_bytes() == b"private"
+
+
+def calls(service: LocalStorageService) -> list[Callable[[], Awaitable[object]]]:
+    """Return calls that would read, make or remove something outside, if they were led there."""
+    return [
+        lambda: service.download("a/theirs"),
+        lambda: service.delete("a/theirs"),
+        lambda: service.upload("a/private", b"ours"),
+        lambda: service.upload("a/new", b"ours"),
+    ]
+
+
+async def outcome(call: Callable[[], Awaitable[object]]) -> object:
+    """Return what a call gives, or which of our errors it raises."""
+    try:
+        return await call()
+    except (StorageError, BackendUnavailable) as error:
+        return type(error)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_a_file_that_may_not_grow_leaves_the_old_object(root: Path) -> None:
+    """A limit of the system on the size of files, which takes a part of a write first, is an error, and nothing else."""
+    outcome = subprocess.run([sys.executable, "-c", LIMITED, root], capture_output=True, text=True, check=False)
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+LIMITED = """
+import asyncio, os, resource, sys
+from pathlib import Path
+from indiaai_core.errors import StorageError
+from indiaai_storage_local import LocalSettings, LocalStorageService, tree
+
+async def main():
+    async with LocalStorageService(LocalSettings(path=Path(sys.argv[1]))) as service:
+        await service.upload("object", b"old")
+        await service.upload("source", b"x" * 150_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        for call in (
+            lambda: service.upload("object", b"n" * 150_000),
+            lambda: service.upload("object", open(os.path.join(sys.argv[1], "objects", "source"), "rb")),
+            lambda: service.copy("source", "object"),
+        ):
+            try:
+                await call()
+            except StorageError as error:
+                assert "LOCAL_STORAGE_PATH" in str(error) and "File too large" in str(error), error
+            else:
+                raise SystemExit("stored what does not fit")
+            assert await service.download("object") == b"old"
+            assert os.listdir(os.path.join(sys.argv[1], "tmp")) == []
+
+asyncio.run(main())
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no FIFOs")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import anyio
 import pytest
 
-from indiaai_core.errors import BackendUnavailable
+from indiaai_core.errors import BackendUnavailable, StorageError
 from indiaai_core.testing import Fetch
 from indiaai_storage_local import LocalSettings, LocalStorageService
 
@@ -218,6 +218,76 @@ async def test_a_link_is_of_one_service(tmp_path: Path, http: Fetch) -> None:
     assert len({link.partition("signature=")[2] for link in links}) == 2
     for service in (one, two):
         await service.aclose()
+
+
+async def test_an_object_is_served_as_its_owner_said(service: LocalStorageService, http: Fetch) -> None:
+    """Cache control and disposition are the object's own; what is shown in place of being saved may run nothing."""
+    await service.upload(
+        "page", b"<script>", "text/html", cache_control="public, max-age=60", content_disposition='inline; filename="ç.html"'
+    )
+
+    answer = await http("GET", await service.get_url("page"))
+
+    assert answer.headers["cache-control"] == "public, max-age=60"
+    assert answer.headers["content-disposition"] == "inline; filename=\"_.html\"; filename*=UTF-8''%C3%A7.html"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_link_may_say_otherwise(service: LocalStorageService, http: Fetch, method: str) -> None:
+    """What a link was made with is said by its answers only, those without the body among them."""
+    await service.upload("bill", b"x", "text/plain", cache_control="no-store")
+    chosen = await service.get_url("bill", cache_control="max-age=5", content_disposition='attachment; filename="बिल.txt"')
+
+    answer, other = await http(method, chosen), await http(method, await service.get_url("bill"))
+    unchanged = await http(method, chosen, headers={"If-None-Match": answer.headers["etag"]})
+
+    assert answer.headers["cache-control"] == unchanged.headers["cache-control"] == "max-age=5"
+    assert "filename*=UTF-8''%E0%A4%AC%E0%A4%BF%E0%A4%B2.txt" in answer.headers["content-disposition"]
+    assert "content-security-policy" not in answer.headers
+    assert other.headers["cache-control"] == "no-store"
+    assert unchanged.status == 304
+
+
+async def test_what_a_link_says_is_signed(service: LocalStorageService, http: Fetch) -> None:
+    """It can be neither changed, added, left out nor moved from one header into another."""
+    await service.upload("bill", b"x")
+    plain = await service.get_url("bill")
+    url = await service.get_url("bill", cache_control="max-age=5", content_disposition="attachment")
+    parts = urlsplit(url)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    less = {name: value for name, value in query.items() if name != "cache_control"}
+    joined = {**less, "cache_control": 'max-age=5", "content_disposition": "attachment'}
+    broken = {**less, "cache_control": "max-age=5\ncontent_disposition: attachment"}
+    del joined["content_disposition"], broken["content_disposition"]
+    void = [
+        f"{plain}&cache_control=max-age%3D5",
+        f"{plain}&content_disposition=inline",
+        f"{url}&content_disposition=inline",
+        *(f"{parts.path}?{urlencode(changed)}" for changed in (less, joined, broken, {**query, "cache_control": "max-age=6"})),
+    ]
+
+    statuses = [(await http("GET", link)).status for link in [url, *void]]
+
+    assert statuses == [200, *(403 for _ in void)]
+
+
+async def test_a_damaged_object_is_cut_off(service: LocalStorageService, root: Path) -> None:
+    """When it shows after the answer has begun, its end is not sent: a client has less than was announced."""
+    await service.upload("large", b"x" * 1_000_000)
+    path = root / "objects" / "large"
+    path.write_bytes(b"y" + path.read_bytes()[1:])
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    with pytest.raises(StorageError, match="'large' is corrupt"):
+        await service.http_app(scope_of("GET", await service.get_url("large")), anyio.sleep_forever, send)
+
+    assert sent[0]["status"] == 200
+    assert sum(len(message.get("body", b"")) for message in sent) < 1_000_000
+    assert all(message.get("more_body") for message in sent[1:])
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "OPTIONS"])

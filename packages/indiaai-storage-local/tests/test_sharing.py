@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from indiaai_core.testing import StorageConformance
-from indiaai_storage_local import LocalSettings, LocalStorageService, folders, scratch, tree
+from indiaai_storage_local import LocalSettings, LocalStorageService, anchors, folders, scratch, tree
 
 FORKING = """
 import asyncio, os, sys
@@ -120,3 +121,76 @@ async def test_a_planted_link_leads_nowhere_without_descriptors(
     with pytest.raises(StorageError, match="Not a directory"):
         await service.upload("a/object", b"x")
     assert list((root.parent / "outside").iterdir()) == []
+
+
+class TestWithoutLookup(StorageConformance):
+    """The backend keeps every promise where folders are opened one by one, as on macOS or in a strict container."""
+
+    @pytest.fixture(autouse=True)
+    def _steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tree, "find_lookup", lambda _: None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_of_many_processes_one_makes_the_secret(root: Path) -> None:
+    """Twenty that start together on an empty directory sign alike, and a link of one is good for all."""
+    outcome = subprocess.run([sys.executable, "-c", STARTING, root], capture_output=True, text=True, check=False)
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert len(outcome.stdout.split()) == 20
+    assert len(set(outcome.stdout.split())) == 1
+    assert os.listdir(root / "tmp") == []
+
+
+STARTING = """
+import asyncio, os, sys
+from pathlib import Path
+from indiaai_storage_local import LocalSettings, LocalStorageService
+
+go, start = os.pipe()
+children = []
+for _ in range(20):
+    children.append(os.fork())
+    if not children[-1]:
+        os.close(start)
+        os.read(go, 1)
+        secret = asyncio.run(LocalStorageService(LocalSettings(path=Path(sys.argv[1]))).secret())
+        os.write(1, secret + b"\\n")
+        os._exit(0)
+os.close(start)
+for child in children:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_another_made_anew_is_synced_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was removed and made again by another process is another one, also if it has the same number."""
+    async with LocalStorageService(LocalSettings(path=root)) as service:
+        await service.upload("a/object", b"x")
+        await service.upload("a/object", b"x")
+        async with LocalStorageService(LocalSettings(path=root, fsync=False)) as other:
+            await other.delete("a/object")
+            await other.upload("a/theirs", b"x")
+        synced: list[int] = []
+        fsync = os.fsync
+
+        def spy(descriptor: int) -> None:
+            synced.append(os.fstat(descriptor).st_ino)
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", spy)
+        await service.upload("a/object", b"x")
+
+        assert (root / "objects").stat().st_ino in synced
+
+
+@pytest.mark.anyio
+async def test_of_many_folders_few_are_held_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest unused one is let go, and synced again when it is needed."""
+    monkeypatch.setattr(anchors, "_MAX_FOLDERS", 3)
+    async with LocalStorageService(LocalSettings(path=root)) as service:
+        for number in [*range(10), *range(10)]:
+            await service.upload(f"{number}/object", b"x")
+
+        assert len(service._tree._anchors._known) == 3

@@ -225,7 +225,8 @@ class Reading:
                 are all it has.
         """
         self._file, self._position, self._stop, self._chunk_size = file, start, stop, chunk_size
-        self._digest = hashlib.sha256() if is_verified and (start, stop) == (0, file.size) else None
+        is_whole = file.content is None and (start, stop) == (0, file.size)
+        self._digest = hashlib.sha256() if is_verified and is_whole else None
 
     @property
     def has_more(self) -> bool:

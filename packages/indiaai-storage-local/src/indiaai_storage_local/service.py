@@ -105,8 +105,7 @@ class LocalStorageService(StorageService):
         """Return the whole object, compared with the digest it was stored with: see `StorageService.download`."""
         file = self._tree.load(file_key)
         if file and file.content is not None:
-            if self._is_turn_over(file.size):
-                await asyncio.sleep(0)
+            await self._take_turn(file.size)
             return file.content
         key = normalize_key(file_key)
         return await self._work(f"read {key!r}", self._tree.read, key)
@@ -130,11 +129,14 @@ class LocalStorageService(StorageService):
 
         While a chunk is used the next one is read. The last one of a whole object is given only if all are what was stored.
         """
-        is_verified = self.settings.verify_streams and file.content is None
-        reading = Reading(file, start=start, stop=stop, chunk_size=chunk_size, is_verified=is_verified)
+        reading = Reading(file, start=start, stop=stop, chunk_size=chunk_size, is_verified=self.settings.verify_streams)
         ahead: Call[bytes] | None = None
         try:
             while reading.has_more or ahead:
+                if file.content is not None:
+                    await self._take_turn(chunk_size)
+                    yield reading.next_piece()
+                    continue
                 current, ahead = ahead or self._threads.start(reading.next_piece), None
                 chunk = await self._end(f"read {file.key!r}", current)
                 ahead = self._threads.start(reading.next_piece) if reading.has_more else None
@@ -152,8 +154,7 @@ class LocalStorageService(StorageService):
             ObjectNotFound: There is no object under the key.
         """
         if file := self._tree.load(file_key):
-            if self._is_turn_over(file.size):
-                await asyncio.sleep(0)
+            await self._take_turn(file.size)
             return file
         key = normalize_key(file_key)
         return await self._work(f"read {key!r}", self._tree.open, key)
@@ -272,13 +273,12 @@ class LocalStorageService(StorageService):
                 await self._threads.run(draft.discard)
             raise
 
-    def _is_turn_over(self, size: int) -> bool:
-        # What never waits never lets others have the event loop: so after a while it does.
+    async def _take_turn(self, size: int) -> None:
+        # What never waits never lets other tasks have the event loop: so after a while it does.
         self._turn_bytes += size + _CALL_BYTES
-        if self._turn_bytes < _TURN_BYTES:
-            return False
-        self._turn_bytes = 0
-        return True
+        if self._turn_bytes >= _TURN_BYTES:
+            self._turn_bytes = 0
+            await asyncio.sleep(0)
 
     async def _work(
         self, action: str, function: Callable[..., ResultT], *args: Any, on_cancel: Callable[[], None] | None = None

@@ -6,31 +6,25 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 import anyio
 
-__all__ = ["DiskThreads"]
+__all__ = ["Call", "DiskThreads"]
 
 ResultT = TypeVar("ResultT")
 
 _MAX_THREADS = 16
-_IDLE_SECONDS = 10
 
 
 class DiskThreads:
-    """A bounded pool, made at first use and again after a fork; any number of event loops may use it.
-
-    Python's own executor wakes the event loop once for each call, and that costs more than most calls: 170 µs each on
-    two cores. Here what is done while the loop is at work is handed over in one go.
-    """
+    """A bounded pool, made at first use and again after a fork; any number of event loops may use it."""
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._crew: _Crew | None = None
+        self._pool: ThreadPoolExecutor | None = None
         self._inbox: _Inbox | None = None
         self._process = 0
 
@@ -48,14 +42,15 @@ class DiskThreads:
 
     def start(self, function: Callable[..., ResultT], *args: Any) -> Call[ResultT]:
         """Begin to call a function in a thread; `wait` must be called with what is returned."""
-        # A forked child has the parent's crew without its threads: a call given to it would wait for ever.
-        crew, inbox, loop = self._crew, self._inbox, asyncio.get_running_loop()
-        if crew is None or self._process != os.getpid():
-            self._crew, self._process, inbox = (crew := _Crew()), os.getpid(), None
+        pool, inbox, loop = self._pool, self._inbox, asyncio.get_running_loop()
+        # A forked child has the parent's pool without its threads: a call given to it would wait for ever.
+        if pool is None or self._process != os.getpid():
+            self._pool = pool = ThreadPoolExecutor(_MAX_THREADS, "indiaai-storage-local")
+            self._process = os.getpid()
         if inbox is None or inbox.loop is not loop:
-            inbox = self._inbox = _Inbox(loop)
-        call = Call(function, args, inbox)
-        crew.take(call)
+            self._inbox = inbox = _Inbox(loop)
+        call = Call(function, args, inbox=inbox)
+        pool.submit(call.perform)
         return call
 
     async def wait(self, call: Call[ResultT], *, on_cancel: Callable[[], None] | None = None) -> ResultT:
@@ -76,16 +71,16 @@ class DiskThreads:
 
     def close(self) -> None:
         """Let the threads end when they have nothing left to do; a later call makes new ones."""
-        if self._crew and self._process == os.getpid():
-            self._crew.dismiss()
-        self._crew = self._inbox = None
+        if self._pool and self._process == os.getpid():
+            self._pool.shutdown(wait=False)
+        self._pool = self._inbox = None
 
 
 class Call(Generic[ResultT]):
     """A function that is called in a thread, for one task of one event loop."""
 
-    def __init__(self, function: Callable[..., ResultT], args: tuple[Any, ...], inbox: _Inbox) -> None:
-        """Take note of what to call."""
+    def __init__(self, function: Callable[..., ResultT], args: tuple[Any, ...], *, inbox: _Inbox) -> None:
+        """Take note of what to call, and of where to put what comes of it."""
         self._function, self._args, self._inbox = function, args, inbox
         self.future: asyncio.Future[ResultT] = inbox.loop.create_future()
         self.result: Any = None
@@ -95,15 +90,12 @@ class Call(Generic[ResultT]):
         self._ended: asyncio.Future[None] | None = None
 
     def perform(self) -> None:
-        """Call the function, in a thread of the crew."""
+        """Call the function, in a thread, and let the event loop know."""
         try:
             if not self.is_cancelled:
                 self.result = self._function(*self._args)
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             self._error = error
-
-    def hand_over(self) -> None:
-        """Let the event loop know that the function has ended."""
         self._inbox.put(self)
 
     def deliver(self) -> None:
@@ -126,7 +118,10 @@ class Call(Generic[ResultT]):
 
 
 class _Inbox:
-    """The calls that threads have done for one event loop and that it has not looked at yet."""
+    """The calls that threads have done for one event loop and that it has not looked at yet.
+
+    To wake a loop costs more than most calls (some 100 µs on two cores): so it is woken once for all that is done by then.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -146,52 +141,3 @@ class _Inbox:
         self._is_told = False
         while self._done:
             self._done.popleft().deliver()
-
-
-class _Crew:
-    """Threads that take calls from one queue; each ends after a while without any."""
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
-        self._lock = Lock()
-        self._size = self._open = 0
-        self._is_dismissed = False
-
-    def take(self, call: Call[Any]) -> None:
-        with self._lock:
-            self._open += 1
-            is_short = self._size < min(self._open, _MAX_THREADS)
-            self._size += is_short
-        self._calls.put(call)
-        if is_short:
-            Thread(target=self._work, name="indiaai-storage-local", daemon=True).start()
-
-    def dismiss(self) -> None:
-        with self._lock:
-            self._is_dismissed = True
-            size = self._size
-        for _ in range(size):
-            self._calls.put(None)
-
-    def _work(self) -> None:
-        while True:
-            try:
-                call = self._calls.get(timeout=0 if self._is_dismissed else _IDLE_SECONDS)
-            except Empty:
-                call = None
-            if call is None:
-                if self._may_leave():
-                    return
-                continue
-            call.perform()
-            with self._lock:
-                self._open -= 1  # before it is handed over: who hears of it may have the next call, for this very thread
-            call.hand_over()
-            del call  # or its result would be kept until the next one
-
-    def _may_leave(self) -> bool:
-        # With more threads than calls, queued and running, nobody waits for this one.
-        with self._lock:
-            is_free = self._open < self._size
-            self._size -= is_free
-            return is_free
