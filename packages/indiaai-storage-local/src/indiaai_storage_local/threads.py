@@ -63,8 +63,9 @@ class DiskThreads:
                 on_cancel()
             with anyio.CancelScope(shield=True):
                 while not call.has_ended:
-                    with suppress(asyncio.CancelledError):
-                        await call.end()
+                    call.future = asyncio.get_running_loop().create_future()
+                    with suppress(BaseException):  # what it raised counts no more, nor that the task is cancelled again
+                        await call.future
             if hasattr(call.result, "close"):
                 call.result.close()  # an opened file that nobody takes any more
             raise
@@ -87,7 +88,6 @@ class Call(Generic[ResultT]):
         self.is_cancelled = False
         self.has_ended = False
         self._error: BaseException | None = None
-        self._ended: asyncio.Future[None] | None = None
 
     def perform(self) -> None:
         """Call the function, in a thread, and let the event loop know."""
@@ -101,8 +101,6 @@ class Call(Generic[ResultT]):
     def deliver(self) -> None:
         """Give the result to who waits for it, in the event loop."""
         self.has_ended = True
-        if self._ended and not self._ended.done():
-            self._ended.set_result(None)
         if self.future.done():  # cancelled
             return
         if self._error is None:
@@ -110,11 +108,6 @@ class Call(Generic[ResultT]):
         else:
             self.future.set_exception(self._error)
             self._error = None  # it refers to this call's frame, and the call to it
-
-    def end(self) -> asyncio.Future[None]:
-        """Return what is done as soon as the function has ended."""
-        self._ended = self._inbox.loop.create_future()
-        return self._ended
 
 
 class _Inbox:
