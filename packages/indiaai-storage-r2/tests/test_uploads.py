@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from conftest import make_settings
 from indiaai_core import InvalidRequest, StorageError
 from indiaai_storage_r2 import R2StorageService, multipart
 from r2 import Fault, R2Server
@@ -120,4 +121,45 @@ async def test_a_service_that_is_closed_meanwhile_says_so(server: R2Server, serv
         answering.set()
 
     assert "closed" in str(outcome[0])
+    assert (server.uploads, server.objects) == ({}, {})
+
+
+@pytest.mark.parametrize("cancellations", [1, 3])
+async def test_an_upload_that_is_cancelled_at_its_end_is_whole_or_nothing(
+    server: R2Server, service: R2StorageService, cancellations: int
+) -> None:
+    """Cancelled while the store puts the parts together, the object is there whole, and its parts are not."""
+    answering = threading.Event()
+    server.faults = [Fault("POST"), Fault("POST", until=answering)]
+    task = asyncio.create_task(service.upload("key", PART * 2))
+    with anyio.fail_after(20):
+        while server.methods().count("POST") < 2:  # noqa: ASYNC110 - what is waited for happens in a server's thread
+            await anyio.sleep(0.01)
+
+    for _ in range(cancellations):
+        task.cancel()
+        await asyncio.sleep(0)
+    answering.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await service.aclose()
+
+    assert server.uploads == {}
+    assert all(stored.content == PART * 2 for stored in server.objects.values())
+
+
+def test_an_event_loop_that_ends_leaves_no_parts(server: R2Server) -> None:
+    """When the loop is closed over an upload, as `asyncio.run` does, its parts are removed all the same."""
+    service = R2StorageService(make_settings(server.endpoint))
+
+    async def begin() -> None:
+        task = asyncio.create_task(service.upload("key", _endless()))
+        with anyio.fail_after(20):
+            while server.methods().count("PUT") < 1:  # noqa: ASYNC110 - what is waited for happens in a server's thread
+                await anyio.sleep(0.01)
+        assert not task.done()
+
+    asyncio.run(begin())
+    asyncio.run(service.aclose())
+
     assert (server.uploads, server.objects) == ({}, {})

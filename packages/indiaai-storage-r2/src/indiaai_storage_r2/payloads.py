@@ -32,6 +32,7 @@ class Payload(ABC):
         self._position = 0
         self._is_stopped = False
         self._digest: bytes | None = None
+        self._sha256: bytes | None = None
         self._hash: Any = None
         self._failure: Exception | None = None
 
@@ -49,10 +50,15 @@ class Payload(ABC):
 
     def digests(self) -> tuple[bytes, bytes]:
         """Return MD5 and SHA-256, for the headers that go before the bytes, which are read for it."""
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        self._read_all(md5.update, sha256.update)
-        self._digest = md5.digest()
-        return self._digest, sha256.digest()
+        if self._digest is None or self._sha256 is None:
+            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+            self._read_all(md5.update, sha256.update)
+            self._digest, self._sha256 = md5.digest(), sha256.digest()
+        return self._digest, self._sha256
+
+    def sha256(self) -> str:
+        """Return the SHA-256 in hex, with which a request is signed that does not go over TLS."""
+        return self.digests()[1].hex()
 
     def content_md5(self) -> str:
         """Return the header `Content-MD5`, by which a store refuses what was damaged on its way; the bytes are read for it."""
