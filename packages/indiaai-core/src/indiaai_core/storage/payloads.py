@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from typing import BinaryIO, cast
 
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage.service import FileData
@@ -28,7 +29,7 @@ async def read_all(file_data: FileData) -> bytes:
     if hasattr(file_data, "read"):
         from anyio import to_thread  # here, for no import of the core loads an event loop
 
-        return _bytes_of(await to_thread.run_sync(file_data.read))
+        return _bytes_of(await to_thread.run_sync(cast(BinaryIO, file_data).read))
     return _bytes_of(file_data)
 
 
