@@ -65,15 +65,19 @@ class Job(Generic[T]):
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._waiting], timeout=seconds)
 
-    def work(self) -> None:
-        """Make the call, in a worker thread, unless it was taken back."""
+    def work(self) -> bool:
+        """Make the call, in a worker thread, unless it was taken back; tell whether there is a result to `deliver`."""
         if not self._claim():
-            return
+            return False
         try:
             self._result = self._context.run(self._function)  # type: ignore[arg-type] # there until it was called
         except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
             self._error = error
         self._function = None  # holds what was sent
+        return True
+
+    def deliver(self) -> None:
+        """Bring the result to the event loop."""
         self._home.post(self)
 
     def finish(self) -> None:
@@ -179,10 +183,13 @@ class Workers:
 def _work(queue: SimpleQueue[Job[Any] | None], idle: list[None], begin: Callable[[], object]) -> None:
     begin()
     while (job := queue.get()) is not None:
-        job.work()
-        del job  # and what it holds, before the next one comes
+        has_result = job.work()
+        # Before the result is told: whoever has waited for it finds this thread free, and starts no other.
         if queue.empty():
             idle.append(None)
+        if has_result:
+            job.deliver()
+        del job  # and what it holds, before the next one comes
 
 
 def _end(
