@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import anyio
 import anyio.to_thread
 
-from indiaai_core import IndiaAIError, InvalidKey, InvalidRequest, ObjectInfo, ObjectNotFound, StorageService
+from indiaai_core import IndiaAIError, InvalidKey, InvalidRequest, ObjectInfo, ObjectNotFound, StorageError, StorageService
 from indiaai_core.settings import load_settings
 from indiaai_core.storage import (
     DEFAULT_CHUNK_SIZE,
@@ -210,10 +210,13 @@ class S3StorageService(StorageService):
             return
         wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
         try:
-            body = (await self._call("get_object", key, Key=key, **wanted))["Body"]
+            answer = await self._call("get_object", key, Key=key, **wanted)
         except NothingInRange:
             return
+        body = answer["Body"]
         try:
+            if wanted and not answer.get("ContentRange", "").startswith(f"bytes {start}-"):
+                raise StorageError(f"{key!r}: the store answered another range than the one that was asked for.")
             while chunk := await self._in_thread(partial(body.read, chunk_size)):
                 yield chunk
         finally:
@@ -278,7 +281,7 @@ class S3StorageService(StorageService):
             raise InvalidRequest(f"limit={limit}: expected 0 or more.")
         left, page = limit, {"Prefix": normalize_prefix(prefix)}
         while left is None or left > 0:
-            answer = await self._call("list_objects_v2", **page)
+            answer = await self._call("list_objects_v2", **page, MaxKeys=min(left or 1000, 1000))
             for entry in answer.get("Contents", ())[:left]:
                 with suppress(InvalidKey):
                     yield describe(normalize_key(entry["Key"]), entry, size=entry["Size"])
