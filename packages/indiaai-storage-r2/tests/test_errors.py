@@ -99,13 +99,14 @@ async def test_an_object_is_missing_also_where_nothing_more_is_told(server: R2Se
 
 @pytest.mark.parametrize(
     ("said", "least", "most"),
-    [("7", 7, 7), (formatdate(time.time() + 60, usegmt=True), 50, 60), ("Mon, 01 Jan 2024 00:00:00 GMT", 0, 0), ("soon", 1, 1)],
-    ids=["seconds", "date", "past", "neither"],
+    [("7", 7, 7), ("in a minute", 50, 60), ("Mon, 01 Jan 2024 00:00:00 GMT", 0, 0), ("soon", 1, 1)],
 )
 async def test_the_wait_that_the_store_asks_for_is_told(
     server: R2Server, make_service: ServiceMaker, *, said: str, least: float, most: float
 ) -> None:
     """`Retry-After` is seconds or a date; a 429 without either means the second that R2 counts writes by."""
+    if said == "in a minute":
+        said = formatdate(time.time() + 60, usegmt=True)
     server.faults = [Fault("GET", answer=refusal(429, "TooManyRequests", **{"Retry-After": said}))]
 
     with pytest.raises(BackendUnavailable) as raised:
