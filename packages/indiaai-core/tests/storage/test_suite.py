@@ -191,6 +191,16 @@ class FirstFailure(BaseException):
     """One example failed, which is enough."""
 
 
+def test_a_difference_is_told_in_words() -> None:
+    """Bytes that are wrong are not shown, but where they begin to be; of several versions, beside the likeliest."""
+    content = samples.pattern(10_000)
+
+    assert samples.difference(content, b"old", content) == ""
+    assert samples.difference(content[:-1], b"old", content).endswith("they differ from byte 9999 on")
+    assert samples.difference(content[:5000] + b"?" + content[5001:], content).endswith("differ from byte 5000 on")
+    assert samples.difference(content + b"!", content).startswith("10001 bytes came and 10000 were expected; they differ")
+
+
 def failed_promises(backend: type[MemoryStorageService], numbers: set[str] | None = None) -> set[str]:
     """Return the numbers of the promises that a backend breaks."""
     failed: set[str] = set()

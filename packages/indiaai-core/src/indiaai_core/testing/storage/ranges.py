@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, collect, fresh_folder, pattern
+from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, collect, difference, fresh_folder, pattern
 
 __all__ = ["RangePromises"]
 
@@ -77,5 +77,5 @@ class RangePromises:
         for place in (300_001, 5 * MEBIBYTE, 8 * MEBIBYTE, 16 * MEBIBYTE, len(content)):
             for start, end in ((place - 2, place + 2), (place - 300_001, place - 1), (place - 1, place + 700_003)):
                 found = await collect(service.stream("long", start=start, end=end))
-                is_same = found == content[start:end]
-                assert is_same, f"bytes {start} to {end} of {len(content)}: {len(found)} came, and other ones"
+                wrong = difference(found, content[start:end])
+                assert not wrong, f"bytes {start} to {end} of {len(content)}: {wrong}"

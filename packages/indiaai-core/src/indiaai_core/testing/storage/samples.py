@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import AsyncIterable
 from functools import cache
+from itertools import takewhile
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ __all__ = [
     "ODD_KEYS",
     "PROPERTY",
     "collect",
+    "difference",
     "fresh_folder",
     "keys",
     "keys_under",
@@ -176,6 +178,23 @@ def pattern(size: int, *, salt: int = 0) -> bytes:
 @cache
 def _block(salt: int) -> bytes:
     return bytes((index * 7 + salt + index // 251) % 256 for index in range(64_000))
+
+
+def difference(found: bytes, *versions: bytes) -> str:
+    """Return in words what is wrong with bytes, of which a report had better not show all; nothing if nothing is.
+
+    Args:
+        found: What came.
+        versions: What is right, any of them.
+    """
+    if found in versions:
+        return ""
+    expected = min(versions, key=lambda version: abs(len(version) - len(found)))
+    blocks = range(0, len(expected), 4096)
+    at = next((start for start in blocks if found[start : start + 4096] != expected[start : start + 4096]), len(expected))
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(found[at : at + 4096], expected[at : at + 4096], strict=False))
+    place = at + sum(1 for _ in alike)
+    return f"{len(found)} bytes came and {len(expected)} were expected; they differ from byte {place} on"
 
 
 async def collect(stream: AsyncIterable[bytes]) -> bytes:

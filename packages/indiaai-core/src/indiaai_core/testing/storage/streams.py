@@ -12,7 +12,7 @@ import pytest
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import collect, pattern
+from indiaai_core.testing.storage.samples import collect, difference, pattern
 
 __all__ = ["StreamPromises"]
 
@@ -52,8 +52,8 @@ class StreamPromises:
             except BackendUnavailable:
                 found = old
 
-        is_old = found == old  # a difference of this size is nothing to look at
-        assert is_old
+        wrong = difference(found, old)
+        assert not wrong
 
     @promise("S26", "A stream that is left early takes nothing from the calls after it.")
     async def test_a_stream_may_be_left_early(self, service: StorageService) -> None:
@@ -63,8 +63,8 @@ class StreamPromises:
             async with _closing(service.stream("left", chunk_size=1000)) as stream:
                 await anext(stream)
 
-        is_same = await service.download("left") == pattern(1_000_000)
-        assert is_same
+        wrong = difference(await service.download("left"), pattern(1_000_000))
+        assert not wrong
         assert await service.delete("left")
 
     @promise("S86", "A download or a stream that is cancelled takes nothing from the calls after it.")
@@ -81,8 +81,8 @@ class StreamPromises:
                         scope.cancel()
 
         with anyio.fail_after(30):
-            is_same = await service.download("cancelled") == content
-        assert is_same
+            wrong = difference(await service.download("cancelled"), content)
+        assert not wrong
         assert await service.delete("cancelled")
 
     @promise("S87", "Streams that are read side by side do not mix.")
@@ -101,9 +101,8 @@ class StreamPromises:
 
         found = [b"".join(chunks) for chunks in zip(*rounds, strict=True)]
         expected = [contents[key][start:] for key in contents for start in (0, 99_999)]
-        assert [len(content) for content in found] == [len(content) for content in expected]
-        is_same = found == expected
-        assert is_same
+        wrong = [difference(*pair) for pair in zip(found, expected, strict=True)]
+        assert not any(wrong)
 
     @promise("S88", "A stream whose object is deleted goes on to its end or raises; it does not end early.")
     async def test_a_stream_of_a_deleted_object_does_not_end_early(self, service: StorageService) -> None:
@@ -118,9 +117,8 @@ class StreamPromises:
             except (BackendUnavailable, ObjectNotFound):
                 found = content
 
-        assert len(found) == len(content)
-        is_same = found == content
-        assert is_same
+        wrong = difference(found, content)
+        assert not wrong
 
 
 def _closing(stream: AsyncIterator[bytes]) -> aclosing[AsyncGenerator[bytes]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from indiaai_core.errors import InvalidRequest
 from indiaai_core.storage import StorageService
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, fresh_folder, listed, pattern, payloads
+from indiaai_core.testing.storage.samples import MEBIBYTE, PROPERTY, difference, fresh_folder, listed, pattern, payloads
 from indiaai_core.testing.storage.sources import FailingFile, Trickle, as_file, chunks_of, failing_stream, stream_of
 
 __all__ = ["WritePromises"]
@@ -132,8 +132,8 @@ class WritePromises:
 
         await service.upload("long", chunks_of(content, 999_983))
 
-        is_same = await service.download("long") == content  # a difference of this size is nothing to look at
-        assert is_same
+        wrong = difference(await service.download("long"), content)
+        assert not wrong
 
     @promise("S12", "Any payload comes back unchanged, from bytes and from a stream.")
     @PROPERTY
@@ -164,19 +164,16 @@ class WritePromises:
 
         found = await service.download(key)
         await service.delete(key)
-        assert len(found) == size
-        is_same = found == content  # a difference of this size is nothing to look at
-        assert is_same
+        wrong = difference(found, content)
+        assert not wrong
 
     @promise("S80", "A file that cannot seek, or gives less at a time than it is asked for, is stored to its end.")
     @pytest.mark.parametrize("size", [0, 200_000, 17 * MEBIBYTE + 1])
     async def test_a_file_that_trickles_is_stored(self, service: StorageService, size: int) -> None:
         await service.upload("trickled", as_file(Trickle(pattern(size))))
 
-        found = await service.download("trickled")
-        assert len(found) == size
-        is_same = found == pattern(size)
-        assert is_same
+        wrong = difference(await service.download("trickled"), pattern(size))
+        assert not wrong
 
     @promise("S81", "What a file raises while it is read comes out as it is, and the old object stays.")
     async def test_a_failing_file_leaves_the_old_object(self, service: StorageService) -> None:
@@ -226,7 +223,8 @@ class WritePromises:
                     await service.upload("cut", file_data)
                 found = await service.download("cut")
                 await service.upload("cut", b"afterwards")
-                assert found in (old, new)
+                wrong = difference(found, old, new)
+                assert not wrong
                 assert await service.download("cut") == b"afterwards", "the cancelled upload went on"
 
         if "list" in service.capabilities:
