@@ -8,10 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "Folder", "require_regular"]
+__all__ = ["FILE_FLAGS", "Folder", "require_regular"]
 
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd
-FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # O_NONBLOCK: opening a planted FIFO must not wait for its other end.
 FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -33,9 +33,9 @@ class Folder:
         if descriptor is not None:
             return
         if _BY_DESCRIPTOR and parent:
-            self.descriptor = os.open(path, FOLDER_FLAGS | _NO_FOLLOW, dir_fd=parent.descriptor)
+            self.descriptor = os.open(path, _FOLDER_FLAGS | _NO_FOLLOW, dir_fd=parent.descriptor)
         elif _BY_DESCRIPTOR:
-            self.descriptor = os.open(path, FOLDER_FLAGS)
+            self.descriptor = os.open(path, _FOLDER_FLAGS)
         elif not stat.S_ISDIR((os.lstat if parent else os.stat)(self.path).st_mode):
             raise NotADirectoryError(20, "Not a directory", self.path)
 

@@ -36,7 +36,8 @@ class Lookup:
         self._waiting = _typed(ctypes, ctypes.CDLL(None, use_errno=True))
         self._quick = _typed(ctypes, ctypes.PyDLL(None, use_errno=True))
         # Without O_NOATIME a read could note its time in the file system's journal, and wait until there is room.
-        self._cached = _HOW.pack(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOATIME, 0, _NO_SYMLINKS | _CACHED)
+        self._file = _HOW.pack(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOATIME, 0, _NO_SYMLINKS | _CACHED)
+        self._folder = _HOW.pack(os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY, 0, _NO_SYMLINKS | _CACHED)
 
     def open(self, path: str, flags: int, *, mode: int = 0) -> int:
         """Return the descriptor of a file or directory.
@@ -58,8 +59,17 @@ class Lookup:
 
     def open_cached(self, path: bytes) -> int:
         """Return the descriptor of a file to read; negative where the kernel would have to wait, or cannot open it."""
-        descriptor: int = self._quick(_OPENAT2, _AT_FDCWD, path, self._cached, _HOW.size)
+        descriptor: int = self._quick(_OPENAT2, _AT_FDCWD, path, self._file, _HOW.size)
         return descriptor
+
+    def open_folder(self, path: str) -> int:
+        """Return the descriptor of a directory, without giving up the interpreter where that can be done without waiting.
+
+        Raises:
+            OSError: It cannot be opened; ELOOP for a link.
+        """
+        descriptor: int = self._quick(_OPENAT2, _AT_FDCWD, os.fsencode(path), self._folder, _HOW.size)
+        return descriptor if descriptor >= 0 else self.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def find_lookup(path: str) -> Lookup | None:
@@ -68,7 +78,7 @@ def find_lookup(path: str) -> Lookup | None:
         return None
     try:
         lookup = Lookup()
-        os.close(lookup.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        os.close(lookup.open_folder(path))
     except (OSError, AttributeError):
         return None
     return lookup

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 from indiaai_storage_local.folders import FILE_FLAGS, Folder
@@ -33,6 +35,7 @@ class Scratch:
             lookup: Opens a file in one call, where the system can.
         """
         self._path, self._open_folder, self._lookup = path, open_folder, lookup
+        self._seed, self._counter = secrets.token_bytes(16), count()
 
     def create(self, *, mode: int = 0o666) -> tuple[str, int]:
         """Make a file, locked for as long as it is open.
@@ -43,13 +46,13 @@ class Scratch:
         Returns:
             Its path and its descriptor.
         """
-        # The name must be new in all processes, also in other containers and on other hosts.
-        name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        # New in all processes, also in other containers and on other hosts, and not to be guessed from another.
+        name = f"{os.getpid()}-{hashlib.sha256(b'%b%d' % (self._seed, next(self._counter))).hexdigest()[:16]}"
         while True:
             descriptor = self._open(name, mode)
             # A sweeper that came between the two calls held the lock and removed the file: then another is made.
             if _lock(descriptor, wait=True) is False or os.fstat(descriptor).st_nlink:
-                return os.path.join(self._path, name), descriptor
+                return f"{self._path}/{name}", descriptor
             os.close(descriptor)
 
     def holds(self, path: str) -> bool:
@@ -74,7 +77,7 @@ class Scratch:
         if self._lookup:
             # A folder that is gone is looked into below.
             with suppress(FileNotFoundError):
-                return self._lookup.open(os.path.join(self._path, name), _FLAGS | FILE_FLAGS, mode=mode)
+                return self._lookup.open(f"{self._path}/{name}", _FLAGS | FILE_FLAGS, mode=mode)
         with self._open_folder() as folder:
             return folder.open_file(name, flags=_FLAGS, mode=mode)
 

@@ -19,7 +19,7 @@ from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage import ObjectInfo, normalize_key
 from indiaai_storage_local.anchors import Anchors
 from indiaai_storage_local.files import ObjectFile
-from indiaai_storage_local.folders import FILE_FLAGS, FOLDER_FLAGS, Folder, require_regular
+from indiaai_storage_local.folders import FILE_FLAGS, Folder, require_regular
 from indiaai_storage_local.layout import decode_name, encode_key, encode_part, is_folder, key_of, plain_path
 from indiaai_storage_local.lookup import Lookup, find_lookup
 from indiaai_storage_local.pagecache import PageCache
@@ -243,7 +243,7 @@ class Tree:
     def _open_file(self, names: tuple[str, ...], leaf: str) -> int:
         self.prepare()
         if self._lookup:
-            path = os.path.join(self.root, "objects", *names, leaf)
+            path = "/".join((self.root, "objects", *names, leaf))
             with suppress(FileNotFoundError):  # whether it is the object or the store that is missing is found below
                 return require_regular(self._lookup.open(path, os.O_RDONLY | FILE_FLAGS), path)
         with self._walk(names) as folder:
@@ -261,9 +261,9 @@ class Tree:
 
     def _reach(self, names: tuple[str, ...]) -> Folder | None:
         if self._lookup:
-            path = os.path.join(self.root, "objects", *names)
+            path = "/".join((self.root, "objects", *names))
             with suppress(FileNotFoundError):
-                return Folder(path, descriptor=self._lookup.open(path, FOLDER_FLAGS))
+                return Folder(path, descriptor=self._lookup.open_folder(path))
         return None
 
     def _make_way(self, names: tuple[str, ...]) -> Folder:
