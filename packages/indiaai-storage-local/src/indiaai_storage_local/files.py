@@ -103,10 +103,9 @@ class ObjectFile:
     @classmethod
     def find(cls, whole: bytearray, key: str) -> ObjectFile | None:
         """Return an object whose file is in memory, compared with its digest; None if it is not what was stored."""
-        try:
-            magic, length, checksum = _FOOTER.unpack_from(whole, len(whole) - _FOOTER.size)
-        except struct.error:
+        if len(whole) < _FOOTER.size:
             return None
+        magic, length, checksum = _FOOTER.unpack_from(whole, len(whole) - _FOOTER.size)
         size = len(whole) - _FOOTER.size - length
         if magic != _MAGIC or size < 0:
             return None

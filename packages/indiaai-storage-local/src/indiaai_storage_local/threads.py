@@ -46,8 +46,8 @@ class DiskThreads:
         pool, inbox, loop = self._pool, self._inbox, asyncio.get_running_loop()
         # A forked child has the parent's pool without its threads: a call given to it would wait for ever.
         if pool is None or self._process != os.getpid():
-            self._pool = pool = ThreadPoolExecutor(_MAX_THREADS, "indiaai-storage-local")
-            self._process = os.getpid()
+            pool, self._process = ThreadPoolExecutor(_MAX_THREADS, "indiaai-storage-local"), os.getpid()
+            self._pool = pool
         if inbox is None or inbox.loop is not loop:
             self._inbox = inbox = _Inbox(loop)
         call = Call(function, args, inbox=inbox)

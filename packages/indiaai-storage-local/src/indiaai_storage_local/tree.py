@@ -75,7 +75,7 @@ class Tree:
             self._sync(root)
         self.scratch = Scratch(os.path.join(self.root, "tmp"), open_folder=lambda: self._part("tmp"), lookup=self._lookup)
         self.scratch.sweep()
-        if self._lookup:
+        if self._lookup and hasattr(os, "RWF_NOWAIT"):
             self._cache = PageCache(os.path.join(self.root, "objects"), self._lookup)
         self._is_prepared = True
 
