@@ -14,7 +14,8 @@ import pytest
 
 from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, StorageError
-from indiaai_storage_r2.lean import ConnectionCut, LeanClient, Refused, Unanswered
+from indiaai_storage_r2.lean.client import LeanClient
+from indiaai_storage_r2.lean.failures import ConnectionCut, Refused, Unanswered
 from scripted import Conversation, Exchange, ScriptedServer
 
 MIB = 1024 * 1024

@@ -11,7 +11,8 @@ import trustme
 
 from conftest import ServiceMaker
 from indiaai_core import ConfigurationError
-from indiaai_storage_r2.lean import LeanClient, Refused, Unanswered
+from indiaai_storage_r2.lean.client import LeanClient
+from indiaai_storage_r2.lean.failures import Refused, Unanswered
 from indiaai_storage_r2.lean.trust import make_context
 from scripted import Conversation, Exchange, ScriptedServer
 from test_lean import EMPTY, HELLO, MIB, TARGET, Source, client_of, read, say_always

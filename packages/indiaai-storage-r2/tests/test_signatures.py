@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import SECRET, make_settings
 from indiaai_storage_r2 import R2Settings, R2StorageService
-from indiaai_storage_r2.lean import LeanClient
+from indiaai_storage_r2.lean.client import LeanClient
 from indiaai_storage_r2.lean.operations import read_operation
 from indiaai_storage_r2.lean.signatures import Signer
 
@@ -86,7 +86,7 @@ def test_a_thousand_urls_are_botocore_s(endpoint: str, token: str) -> None:
             operation, parameters = make_presigned(numbers)
             seconds = numbers.randint(1, 604_800)
             expected = theirs.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds)
-            assert ours.generate_presigned_url(operation, parameters, seconds) == expected
+            assert ours.generate_presigned_url(operation, parameters, ExpiresIn=seconds) == expected
 
     theirs.close()
 
@@ -110,7 +110,7 @@ def test_any_url_is_botocore_s(pair: tuple[Any, LeanClient], key: str, dispositi
     with frozen():
         expected = theirs.generate_presigned_url("get_object", Params=parameters, ExpiresIn=60)
 
-    assert ours.generate_presigned_url("get_object", parameters, 60) == expected
+    assert ours.generate_presigned_url("get_object", parameters, ExpiresIn=60) == expected
 
 
 class Captured(Exception):
@@ -208,7 +208,7 @@ def test_each_second_and_each_day_has_its_signature() -> None:
     for moment in moments:
         with frozen(moment):
             expected = theirs.generate_presigned_url("get_object", Params=TARGET, ExpiresIn=1)
-        assert ours.generate_presigned_url("get_object", TARGET, 1) == expected
+        assert ours.generate_presigned_url("get_object", TARGET, ExpiresIn=1) == expected
 
     theirs.close()
 

@@ -17,7 +17,9 @@ import anyio
 
 from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.errors import client_errors, translate
-from indiaai_storage_r2.lean import LeanClient, Refused, Unanswered, has_proxy
+from indiaai_storage_r2.lean.client import LeanClient
+from indiaai_storage_r2.lean.failures import Refused, Unanswered
+from indiaai_storage_r2.lean.trust import has_proxy
 from indiaai_storage_r2.retries import RetryPolicy
 from indiaai_storage_r2.settings import R2Settings
 from indiaai_storage_r2.workers import Job, Workers, WorkersClosed

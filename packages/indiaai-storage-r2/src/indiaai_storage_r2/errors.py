@@ -18,7 +18,7 @@ from indiaai_core import (
     ObjectNotFound,
     StorageError,
 )
-from indiaai_storage_r2.lean import Unanswered
+from indiaai_storage_r2.lean.failures import Unanswered
 from indiaai_storage_r2.settings import R2Settings
 
 __all__ = ["RequestRefused", "client_errors", "translate"]

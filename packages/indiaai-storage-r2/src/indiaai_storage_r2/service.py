@@ -286,7 +286,7 @@ class R2StorageService(StorageService):
         target = {"Bucket": self._bucket, "Key": normalize_key(file_key), **parameters}
         seconds = check_expiry(expires_in)
         if self.settings.data_plane == "lean":  # needs neither the network nor, for 15 µs, a thread
-            return self._connection.lean_client().generate_presigned_url(operation, target, seconds)
+            return self._connection.lean_client().generate_presigned_url(operation, target, ExpiresIn=seconds)
         return await self._connection.call(
             lambda client: client.generate_presigned_url(operation, Params=target, ExpiresIn=seconds)
         )

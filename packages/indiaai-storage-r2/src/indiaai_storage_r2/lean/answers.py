@@ -11,7 +11,7 @@ from typing import NamedTuple
 from indiaai_storage_r2.lean.channels import Channel
 from indiaai_storage_r2.lean.failures import Unanswered
 
-__all__ = ["Body", "Head", "open_body", "read_head"]
+__all__ = ["Body", "ChunkedBody", "Head", "SizedBody", "open_body", "parse_head", "read_head"]
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_LINE_BYTES = 4 * 1024
@@ -184,7 +184,7 @@ class ChunkedBody(Body):
         return self._is_last
 
 
-def open_body(method: str, head: Head, channel: Channel, *, release: Callable[[Channel], object]) -> Body:
+def open_body(head: Head, channel: Channel, *, method: str, release: Callable[[Channel], object]) -> Body:
     """Return the body that belongs to a head; an answer that does not say where it ends has none.
 
     Raises:

@@ -56,7 +56,7 @@ class Channel:
             if sent < len(data):
                 self.socket.sendall(memoryview(data)[sent:])
         except OSError as error:
-            raise unanswered(error) from error
+            raise _unanswered(error) from error
 
     def send_until_answered(self, data: bytes | memoryview) -> bool:
         """Send all of it, but no more once something arrives; tell whether all went out."""
@@ -69,7 +69,7 @@ class Channel:
         except OSError as error:
             # A store that refuses closes the connection: what it said before that has arrived, or is about to.
             if not self._has_last_words():
-                raise unanswered(error) from error
+                raise _unanswered(error) from error
             return False
         return True
 
@@ -78,7 +78,7 @@ class Channel:
         try:
             data = self.socket.recv(_RECEIVED_BYTES)
         except OSError as error:
-            raise unanswered(error) from error
+            raise _unanswered(error) from error
         if not data:
             raise ConnectionCut("the connection was closed")
         self.received = self.received + data if self.received else data
@@ -89,7 +89,7 @@ class Channel:
             try:
                 arrived = self.socket.recv_into(view)
             except OSError as error:
-                raise unanswered(error) from error
+                raise _unanswered(error) from error
             if not arrived:
                 raise ConnectionCut("the connection was closed in the middle of an answer")
             view = view[arrived:]
@@ -175,7 +175,7 @@ class Pool:
         except TimeoutError as error:
             raise Unanswered(f"ConnectTimeout: no connection within {self._host.connect_seconds:g} s") from error
         except (OSError, UnicodeError) as error:  # a name that no host can have
-            raise unanswered(error) from error
+            raise _unanswered(error) from error
 
     def close(self) -> None:
         """Close what waits; a connection that is given back later is closed then."""
@@ -202,7 +202,7 @@ class Pool:
         return self._context.wrap_socket(raw, server_hostname=self._host.name, session=self._session)
 
 
-def unanswered(error: Exception) -> Unanswered:
+def _unanswered(error: Exception) -> Unanswered:
     """Return what a fault of a socket means."""
     if isinstance(error, TimeoutError):
         return Unanswered("ReadTimeout: nothing came for the time that the store may be silent")

@@ -92,6 +92,7 @@ class LeanClient:
         self,
         ClientMethod: str,  # noqa: N803 - boto3's name
         Params: Mapping[str, Any],  # noqa: N803 - boto3's name
+        *,
         ExpiresIn: int = 3600,  # noqa: N803 - boto3's name
     ) -> str:
         """Return a URL with which anyone may make one kind of request until it expires."""
@@ -149,7 +150,7 @@ class LeanClient:
             is_whole = _send(channel, text, asked.body, size=size)
             head = read_head(channel, seconds=self._read_seconds)
             release = self._pool.give if is_whole and head.is_kept_alive else Channel.close
-            body = open_body(asked.method, head, channel, release=release)
+            body = open_body(head, channel, method=asked.method, release=release)
         except BaseException:
             channel.close()
             raise
