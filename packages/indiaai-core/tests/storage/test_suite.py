@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -83,6 +84,10 @@ class TestMinimal(StorageConformance):
     async def service(self) -> StorageService:
         """The one under test."""
         return MinimalStorageService()
+
+    def test_a_subclass_may_have_tests_of_its_own(self) -> None:
+        """Beside the promises, an author tests what else there is."""
+        assert list_promises(type(self)) == list_promises(StorageConformance)
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +183,21 @@ async def test_the_model_tells_what_is_missing() -> None:
 
     with pytest.raises(AssertionError, match="was stored and is not found"):
         await model.compare()
+
+
+@pytest.mark.anyio
+async def test_the_model_tells_what_should_have_failed() -> None:
+    """The model of a store raises where an upload succeeds whose source failed."""
+    from indiaai_core.testing.storage.model import Model
+
+    class Swallows(MemoryStorageService):
+        async def gather_stream(self, key: str, stream: AsyncIterable[bytes]) -> bytes:
+            with suppress(LookupError):
+                return await super().gather_stream(key, stream)
+            return b""
+
+    with pytest.raises(AssertionError, match="is said to have succeeded"):
+        await Model(Swallows(), "folder").upload_failing("a", b"content")
 
 
 def test_made_keys_are_valid() -> None:
