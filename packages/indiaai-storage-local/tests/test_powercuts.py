@@ -131,7 +131,8 @@ class Disk:
         """Yield what the disk may hold, by path (None for a directory), and whether that is after the last call."""
         synced, pending, contents = [*self._synced], [], dict(self._contents)
         seen: set[tuple[bool, frozenset[tuple[str, bytes | None]]]] = set()
-        for number, (kind, what) in enumerate([("start", None), *self._calls]):
+        calls: list[tuple[str, Any]] = [("start", None), *self._calls]
+        for number, (kind, what) in enumerate(calls):
             if kind == "change":
                 pending.append(what)
             elif kind == "content":

@@ -65,7 +65,8 @@ class DiskThreads:
             with anyio.CancelScope(shield=True):
                 while not call.has_ended:
                     call.future = asyncio.get_running_loop().create_future()
-                    with suppress(BaseException):  # what it raised counts no more, nor that the task is cancelled again
+                    # What it raised counts no more, nor that the task is cancelled again.
+                    with suppress(Exception, asyncio.CancelledError):
                         await call.future
             if hasattr(call.result, "close"):
                 call.result.close()  # an opened file that nobody takes any more
