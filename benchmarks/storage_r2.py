@@ -28,7 +28,11 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one round, and only the contenders that an aim names")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round of the contenders that an aim names, without the streams over http",
+    )
     parser.add_argument("--large", action="store_true", help="streams of 4 GiB, to and from a server that keeps nothing")
     parser.add_argument("--phases", nargs="*", choices=list(PHASES), default=[])
     parser.add_argument("--contenders", nargs="*", choices=list(BUCKETS), default=[])
@@ -37,6 +41,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--options", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def default_phases(asked: argparse.Namespace) -> list[str]:
+    """Return the phases that are run where none is named."""
+    left_out = {"streams"} if asked.quick else set()
+    return [name for name in PHASES if name not in left_out and (name != "large" or asked.large)]
 
 
 def main() -> None:
@@ -54,11 +64,10 @@ def main() -> None:
             folder=Path(folder),
             contenders=tuple(asked.contenders or everybody),
             rounds=1 if asked.quick else asked.rounds,
-            seconds=asked.seconds,
+            seconds=asked.seconds / 2 if asked.quick else asked.seconds,
         )
-        for name, phase in PHASES.items():
-            if name in (asked.phases or PHASES) and (name != "large" or asked.large or asked.phases):
-                phase(samples, setting)
+        for name in asked.phases or default_phases(asked):
+            PHASES[name](samples, setting)
     if asked.json:
         asked.json.write_text(json.dumps(samples.as_json(), indent=1), encoding="utf-8")
 
