@@ -99,14 +99,16 @@ class CarriesTheClient(MemoryStorageService):
 
 
 @breaks("S75")
-class SharesContent(MemoryStorageService):
-    """Keeps equal contents once, and forgets that another key has one that is deleted."""
+class DeletesAlike(MemoryStorageService):
+    """Deletes by a question that names too little: whatever has the object's content type."""
 
     async def delete(self, file_key: str) -> bool:
         key = normalize_key(file_key)
-        deleted = self.store.objects.get(key)
-        for other in [other for other, stored in self.store.objects.items() if deleted and stored[0] == deleted[0]]:
-            del self.store.objects[other]
+        deleted = self.store.objects.pop(key, None)
+        if deleted and key.startswith("property/"):
+            kind = deleted[1].content_type
+            for other in [other for other, (_, info) in self.store.objects.items() if info.content_type == kind]:
+                del self.store.objects[other]
         return deleted is not None
 
 
