@@ -15,7 +15,7 @@ import pytest
 from indiaai_core.errors import InvalidKey, ObjectNotFound, StorageError
 from indiaai_core.testing import Fetch
 from indiaai_storage_local import LocalSettings, LocalStorageService, tree
-from indiaai_storage_local.files import Label, seal
+from indiaai_storage_local.files import Digests, Label, seal
 from indiaai_storage_local.lookup import find_lookup
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +97,7 @@ async def test_a_read_that_ends_early_is_not_taken_for_the_whole(
     service: LocalStorageService, threads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where what is in memory looks like an object of its own: one within the other."""
-    inner = b"inner" + seal("0", size=5, label=Label("a/b"))
+    inner = b"inner" + seal(Digests(), size=5, label=Label("a/b"))
     await service.upload("outer", inner)
     preadv = os.preadv
     monkeypatch.setattr(os, "preadv", lambda file, into, *rest: preadv(file, [memoryview(into[0])[: len(inner)]], *rest))

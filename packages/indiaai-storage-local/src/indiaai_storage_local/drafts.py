@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
@@ -10,7 +9,7 @@ from typing import BinaryIO, cast
 
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
-from indiaai_storage_local.files import Label, ObjectFile, seal, write_all
+from indiaai_storage_local.files import Digests, Label, ObjectFile, seal, write_all
 from indiaai_storage_local.threads import DiskThreads
 from indiaai_storage_local.tree import Tree
 
@@ -31,7 +30,7 @@ class Draft:
         self._tree, self._key, self._label, self._is_new = tree, key, label, is_new
         self._path, self._descriptor = "", -1
         self._pending = b""
-        self._digest, self._size = hashlib.sha256(), 0
+        self._digests, self._size = Digests(), 0
         self._is_cancelled = False
 
     def cancel(self) -> None:
@@ -55,9 +54,9 @@ class Draft:
             if self._is_cancelled:
                 return
             size = min(_CHUNK_BYTES, source.size - start)
-            self._digest.update(source.copy_to(self._descriptor, start, size=size))
+            self._digests.update(source.copy_to(self._descriptor, start, size=size))
             self._size += size
-        source.compare(self._digest.hexdigest())
+        source.compare(self._digests.sha256)
         self.publish()
 
     def write(self, chunk: Buffer) -> None:
@@ -86,7 +85,7 @@ class Draft:
             OSError: The disk does not take it.
         """
         self._make()
-        write_all(self._descriptor, self._pending + seal(self._digest.hexdigest(), size=self._size, label=self._label))
+        write_all(self._descriptor, self._pending + seal(self._digests, size=self._size, label=self._label))
         if self._tree.fsync and not self._is_cancelled:
             os.fsync(self._descriptor)
         if self._is_cancelled:
@@ -117,7 +116,7 @@ class Draft:
         # From 2,048 bytes on a digest lets other threads run, and waits for its turn again: longer than a short one takes.
         step = 2047 if len(content) <= 4 * 2047 else _CHUNK_BYTES
         for start in range(0, len(content), step):
-            self._digest.update(content[start : start + step])
+            self._digests.update(content[start : start + step])
 
     def _append(self, content: bytes | memoryview) -> None:
         self._make()

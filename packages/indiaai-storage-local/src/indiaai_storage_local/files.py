@@ -16,12 +16,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
+
+import xxhash
 
 from indiaai_core.errors import StorageError
 from indiaai_core.storage import ObjectInfo
 
-__all__ = ["Label", "ObjectFile", "Reading", "corrupt", "seal", "write_all"]
+__all__ = ["Digests", "Label", "ObjectFile", "Reading", "corrupt", "seal", "write_all"]
 
 _MAGIC = b"indiaai\x01"
 _FOOTER = struct.Struct(">8sII")
@@ -39,11 +42,35 @@ class Label:
     content_disposition: str = ""
 
 
-def seal(digest: str, *, size: int, label: Label) -> bytes:
+class Digests:
+    """The two digests of a payload: SHA-256, which tells versions apart, and XXH3, which tells damage as fast as memory is."""
+
+    def __init__(self) -> None:
+        """Begin with no bytes."""
+        self._sha256, self._xxh3 = hashlib.sha256(), xxhash.xxh3_128()
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take more bytes."""
+        self._sha256.update(piece)
+        self._xxh3.update(piece)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes so far, in hexadecimal."""
+        return self._sha256.hexdigest()
+
+    @property
+    def xxh3(self) -> str:
+        """Their XXH3, of 128 bits, in hexadecimal."""
+        return self._xxh3.hexdigest()
+
+
+def seal(digests: Digests, *, size: int, label: Label) -> bytes:
     """Return what follows the payload in the file."""
     known: dict[str, Any] = {
         "content_type": label.content_type,
-        "etag": digest,
+        "etag": digests.sha256,
+        "xxh3_128": digests.xxh3,
         "size": size,
         "last_modified": datetime.now(UTC).isoformat(),
         "metadata": dict(label.metadata),
@@ -111,16 +138,21 @@ class ObjectFile:
             return None
         trailer, content = bytes(whole[size : -_FOOTER.size]), bytes(whole[:size])
         # Reading the JSON would take longer than all the rest. No text in it can look like this: its quotes are escaped.
-        said = f'"etag": "{hashlib.sha256(content).hexdigest()}", "size": {size},'.encode()
+        said = f'"xxh3_128": "{xxhash.xxh3_128_hexdigest(content)}", "size": {size},'.encode()
         if said not in trailer or zlib.crc32(trailer) != checksum:
             return None
         return cls(key, trailer, size=size, content=content)
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        known: dict[str, Any] = json.loads(self._trailer)
+        return known
 
     @property
     def info(self) -> ObjectInfo:
         """What is known about the object."""
         if self._info is None:
-            known = json.loads(self._trailer)
+            known = self._known
             self._info = ObjectInfo(
                 key=self.key,
                 size=known["size"],
@@ -159,8 +191,14 @@ class ObjectFile:
             StorageError: It is not what was stored.
         """
         content = self.read(0, self.size)
-        self.compare(hashlib.sha256(content).hexdigest())
+        digest = self.new_digest()
+        digest.update(content)
+        self.compare(digest.hexdigest())
         return content
+
+    def new_digest(self) -> Any:
+        """Return the quickest digest that the payload can be compared by, as `hashlib` makes them, of no bytes yet."""
+        return xxhash.xxh3_128() if "xxh3_128" in self._known else hashlib.sha256()
 
     def compare(self, digest: str) -> None:
         """Compare a digest of the payload with that it was stored with.
@@ -168,7 +206,7 @@ class ObjectFile:
         Raises:
             StorageError: It is another one.
         """
-        if digest != self.info.etag:
+        if digest not in (self._known["etag"], self._known.get("xxh3_128")):
             raise corrupt(self.key, "its bytes are not those that were stored")
 
     def require_size(self) -> None:
@@ -212,20 +250,19 @@ class ObjectFile:
 class Reading:
     """A part of an object that is read piece by piece, one call at a time."""
 
-    def __init__(self, file: ObjectFile, *, start: int, stop: int, chunk_size: int, is_verified: bool) -> None:
+    def __init__(self, file: ObjectFile, *, start: int, stop: int, chunk_size: int) -> None:
         """Begin at `start`.
 
         Args:
             file: The object; it must have the bytes `[start, stop)`.
             start: The first byte to read.
             stop: The first byte not to read.
-            chunk_size: How many bytes a piece has, but for the last.
-            is_verified: Whether to compare the bytes with the object's digest before the last piece is given, if they
-                are all it has.
+            chunk_size: How many bytes a piece has, but for the last. It is given only if the bytes are those that were
+                stored, where they are all that the object has.
         """
         self._file, self._position, self._stop, self._chunk_size = file, start, stop, chunk_size
         is_whole = file.content is None and (start, stop) == (0, file.size)
-        self._digest = hashlib.sha256() if is_verified and is_whole else None
+        self._digest = file.new_digest() if is_whole else None
 
     @property
     def has_more(self) -> bool:

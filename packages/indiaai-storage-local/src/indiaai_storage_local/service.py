@@ -129,7 +129,7 @@ class LocalStorageService(StorageService):
 
         While a chunk is used the next one is read. The last one of a whole object is given only if all are what was stored.
         """
-        reading = Reading(file, start=start, stop=stop, chunk_size=chunk_size, is_verified=self.settings.verify_streams)
+        reading = Reading(file, start=start, stop=stop, chunk_size=chunk_size)
         ahead: Call[bytes] | None = None
         try:
             while reading.has_more or ahead:

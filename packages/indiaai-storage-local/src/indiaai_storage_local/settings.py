@@ -36,11 +36,6 @@ class LocalSettings(BackendSettings):
     fsync: bool = Field(
         default=True, description="wait for the disk before a call returns; off, a power cut may lose the last writes"
     )
-    verify_streams: bool = Field(
-        default=True,
-        description="compare a stream or a link's answer that is the whole object with its digest before its last bytes; "
-        "off, a large object is read up to five times as fast, and a damaged byte in it passes",
-    )
     url_secret: SecretStr | None = Field(
         default=None, min_length=16, description="signs links; the same on every host; unset: made once, kept in the directory"
     )
