@@ -10,7 +10,7 @@ import pytest
 from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, ObjectNotFound
 from indiaai_storage_r2 import R2StorageService, copies
-from r2server import Answer, Fault, R2Server, refusal
+from r2 import Answer, Fault, R2Server, refusal
 
 pytestmark = pytest.mark.anyio
 

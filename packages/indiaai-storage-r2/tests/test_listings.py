@@ -7,7 +7,7 @@ import pytest
 from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable
 from indiaai_storage_r2 import R2StorageService
-from r2server import Answer, Fault, R2Server
+from r2 import Answer, Fault, R2Server
 
 pytestmark = pytest.mark.anyio
 
