@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,21 @@ def test_a_bundle_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(Unanswered):
         client.get_object(**TARGET)
+
+
+@pytest.mark.usefixtures("trusting")
+def test_threads_that_connect_first_share_one_context(certificates: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that one of them had can be resumed by all."""
+    made: list[ssl.SSLContext] = []
+
+    def make_slowly() -> ssl.SSLContext:
+        time.sleep(0.05)
+        made.append(make_context())
+        return made[-1]
+
+    monkeypatch.setattr("indiaai_storage_r2.lean.client.make_context", make_slowly)
+    with client_of(serve(certificates, echo)) as client, ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.put_object(**TARGET, Body=b"x"), range(8)))
+
+    assert len(answers) == 8
+    assert len(made) == 1

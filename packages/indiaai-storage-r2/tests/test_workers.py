@@ -204,3 +204,41 @@ async def test_what_a_call_held_is_given_back(workers: Workers) -> None:
     gc.collect()
 
     assert [reference() for reference in gone] == [None, None]
+
+
+@pytest.mark.anyio
+async def test_a_process_that_waits_gets_more_threads() -> None:
+    """Where calls wait for the network, as many are under way at once as there may be."""
+    workers, gate = Workers(12, name=NAME, begin=int), threading.Event()
+
+    jobs = []
+    with anyio.fail_after(10):
+        while len(running()) < 12:
+            jobs.append(workers.start(gate.wait))
+            await anyio.sleep(0.006)
+    gate.set()
+    for job in jobs:
+        await job.result()
+
+    assert len(jobs) >= 12
+    workers.close()
+
+
+@pytest.mark.anyio
+async def test_a_process_that_works_gets_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that would only take the interpreter from one another are not started."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr("time.process_time", lambda: next(seconds))
+    workers, gate = Workers(12, name=NAME, begin=int), threading.Event()
+
+    jobs = []
+    for _ in range(20):
+        jobs.append(workers.start(gate.wait))
+        await anyio.sleep(0.006)
+    started = len(running())
+    gate.set()
+    for job in jobs:
+        await job.result()
+
+    workers.close()
+    assert started == 8

@@ -53,7 +53,12 @@ class R2Settings(BackendSettings):
     retry_seconds: float = Field(
         default=20, ge=0, description="for how long a failed request is begun anew; 0 for no second attempt"
     )
-    pool_size: int = Field(default=8, ge=1, le=256, description="how many requests may be under way at once in a process")
+    pool_size: int = Field(
+        default=64,
+        ge=1,
+        le=256,
+        description="how many requests may be under way at once in a process; beyond 8 while its processor has time to spare",
+    )
     data_plane: Literal["lean", "boto3"] = Field(
         default="lean",
         description="what gets, heads, puts and deletes objects: the package's own client, or boto3's, about five times slower",

@@ -31,7 +31,7 @@ _READ_BYTES = _MIB
 _INLINE_BYTES = 64 * 1024
 
 
-class Run(Protocol):
+class _Run(Protocol):
     """Calls a function that blocks in a worker thread."""
 
     async def __call__(self, function: Callable[[], T], /) -> T:
@@ -54,7 +54,7 @@ class Source:
     file: RegularFile | None = None
 
 
-async def open_source(file_data: FileData, *, part_size: int, run: Run) -> Source:
+async def open_source(file_data: FileData, *, part_size: int, run: _Run) -> Source:
     """Look at what is to be uploaded.
 
     Args:
@@ -143,7 +143,7 @@ class _FileReader:
         return memoryview(block)
 
 
-async def _cut_file(reader: _FileReader, *, size: int, run: Run) -> AsyncGenerator[Payload, None]:
+async def _cut_file(reader: _FileReader, *, size: int, run: _Run) -> AsyncGenerator[Payload, None]:
     is_last = False
     while not is_last:
         payload = await run(partial(reader.fill, size))
@@ -152,7 +152,7 @@ async def _cut_file(reader: _FileReader, *, size: int, run: Run) -> AsyncGenerat
         del payload  # the next one is made where nobody holds this
 
 
-async def _cut_stream(stream: AsyncIterable[bytes], *, size: int, run: Run) -> AsyncGenerator[Payload, None]:
+async def _cut_stream(stream: AsyncIterable[bytes], *, size: int, run: _Run) -> AsyncGenerator[Payload, None]:
     buffer = Buffer(size)
     async for chunk in stream:
         if not isinstance(chunk, (bytes, bytearray, memoryview)):

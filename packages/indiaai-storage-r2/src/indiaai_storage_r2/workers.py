@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,9 @@ __all__ = ["Job", "Workers", "WorkersClosed"]
 T = TypeVar("T")
 
 _EXIT_SECONDS = 10.0
+_READY_THREADS = 8
+_LOOK_SECONDS = 0.005
+_BUSY_PROCESSORS = 0.6
 
 
 class WorkersClosed(Exception):
@@ -119,8 +123,29 @@ class _Home:
             self._done.popleft().finish()
 
 
+class _Load:
+    """Whether this process waits more than it works; whoever asks holds a lock."""
+
+    def __init__(self) -> None:
+        self._seen, self._used = time.monotonic(), time.process_time()
+
+    def is_low(self) -> bool:
+        """Return whether it was so since the last look; False where that was a moment ago."""
+        now = time.monotonic()
+        if now - self._seen < _LOOK_SECONDS:
+            return False
+        used = time.process_time()
+        is_low = used - self._used < _BUSY_PROCESSORS * (now - self._seen)
+        self._seen, self._used = now, used
+        return is_low
+
+
 class Workers:
-    """Threads that start when there is work for them, `size` of them at most. Event loops and threads may share them."""
+    """Threads that start when there is work for them, `size` of them at most. Event loops and threads may share them.
+
+    The first 8 start at once; more one by one, while the processor has time to spare: what they wait for is then the
+    network. Where it has none, more threads are slower: they take the interpreter from one another.
+    """
 
     def __init__(self, size: int, *, name: str, begin: Callable[[], object]) -> None:
         """Hold the number; no thread is started yet.
@@ -138,6 +163,7 @@ class Workers:
         self._idle: list[None] = []
         self._threads: list[threading.Thread] = []
         self._is_closed = False
+        self._load = _Load()
         self._homes = threading.local()
         # A worker holds none of this, so that a service that was never closed still takes its threads along.
         self._end = weakref.finalize(self, _end, self._queue, self._threads)
@@ -154,7 +180,7 @@ class Workers:
                 raise WorkersClosed
             if self._idle:
                 self._idle.pop()
-            elif len(self._threads) < self._size:
+            elif len(self._threads) < self._size and (len(self._threads) < _READY_THREADS or self._load.is_low()):
                 self._start_thread()
             self._queue.put(job)
         return job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -138,6 +139,7 @@ class Pool:
         self._host = host
         self._max_idle = max_idle
         self._idle: list[Channel] = []
+        self._making = threading.Lock()
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._is_closed = False
@@ -197,8 +199,8 @@ class Pool:
         return raw
 
     def _wrap(self, raw: socket.socket, make_context: Callable[[], ssl.SSLContext]) -> ssl.SSLSocket:
-        if self._context is None:
-            self._context = make_context()
+        with self._making:  # a session is of use with the very context that it was made in
+            self._context = self._context or make_context()
         return self._context.wrap_socket(raw, server_hostname=self._host.name, session=self._session)
 
 
