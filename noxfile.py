@@ -165,7 +165,7 @@ for name in ("meta", "integration", "chaos"):
     def together(session: nox.Session, name: str = name) -> None:
         """The rules of the house (meta), all packages on real servers (integration), and on servers that fail (chaos)."""
         install(session, needs_of_all())
-        run_pytest(session, f"tests/{name}")
+        run_pytest(session, f"tests/{name}", *map(str, ROOT.glob(f"packages/*/tests/{name}")))
 
 
 @nox.session(requires=["wheels"])

@@ -1,7 +1,7 @@
 """OpenStack Swift with its S3 interface: a production store on one machine, without root; imported by fixtures.
 
-Four processes (account, container, object and proxy server) on one device, which is a folder. Its programs are found in an
-environment of their own, for it needs other versions than the tests do.
+Four processes (account, container, object and proxy server) on one device, which is a folder. It is installed into an
+environment of its own, for it needs other versions than the tests do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["ACCESS_KEY_ID", "SECRET", "running_swift"]
+__all__ = ["ACCESS_KEY_ID", "REQUIREMENTS", "SECRET", "running_swift"]
+
+REQUIREMENTS = ["swift>=2.35", "pyeclib>=1.7"]
 
 ACCESS_KEY_ID = "tests:user"
 SECRET = "c0ffee00c0ffee00"

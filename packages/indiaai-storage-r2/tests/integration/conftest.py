@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ import pytest
 
 from conftest import make_settings
 from indiaai_storage_r2 import R2StorageService
-from swift import ACCESS_KEY_ID, SECRET, running_swift
+from swift import ACCESS_KEY_ID, REQUIREMENTS, SECRET, running_swift
 
 # Promises that Swift does not bear out, why, and whether each time.
 LACKS = {
@@ -31,11 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def swift_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint of a Swift that was started for this session."""
-    programs = os.environ.get("INDIAAI_TEST_SERVERS")
-    if not programs:
-        pytest.skip("INDIAAI_TEST_SERVERS does not say where Swift's programs are; `nox -s integration` installs them")
-    with running_swift(Path(programs), tmp_path_factory.mktemp("swift")) as endpoint:
+    """The endpoint of a Swift that was installed and started for this session."""
+    uv = pytest.importorskip("uv", reason="without uv there is nothing to install Swift with; `nox -s integration` has it")
+    folder = tmp_path_factory.mktemp("swift")
+    for arguments in (
+        ["venv", "--python", sys.executable, str(folder / "venv")],
+        ["pip", "install", "--python", str(folder / "venv"), *REQUIREMENTS],
+    ):
+        run = subprocess.run([uv.find_uv_bin(), "--quiet", *arguments], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+    with running_swift(folder / "venv" / "bin", folder / "data") as endpoint:
         yield endpoint
 
 
