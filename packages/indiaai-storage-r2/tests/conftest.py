@@ -29,7 +29,7 @@ __all__ = ["ACCESS_KEY_ID", "SECRET", "ServiceMaker", "make_settings"]
 
 START_SECONDS = 40
 
-collect_ignore = ["integration"]  # run by `nox -s integration`, or by its path
+collect_ignore = ["chaos", "integration"]  # run by the sessions of these names, or by their paths
 
 ServiceMaker = Callable[..., R2StorageService]
 
