@@ -1,4 +1,7 @@
-"""The conformance suite, against servers that speak S3: over http and TLS, on both data planes."""
+"""The conformance suite on the R2 rule server: over http, and over TLS on both data planes.
+
+On other stores, and on the second data plane over http, it runs in `integration`.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ class TestOnRules(StorageConformance):
     """Against the R2 rule server, which refuses what R2 refuses."""
 
     @pytest.fixture
-    async def service(self, server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
+    async def service(self, server: R2Server, make_service: ServiceMaker) -> R2StorageService:
         """A service on an empty bucket."""
-        return make_service(server.endpoint, data_plane=plane)
+        return make_service(server.endpoint)
 
     @pytest.fixture
-    async def second_service(self, server: R2Server, make_service: ServiceMaker, plane: str) -> R2StorageService:
+    async def second_service(self, server: R2Server, make_service: ServiceMaker) -> R2StorageService:
         """Another service on the same bucket."""
-        return make_service(server.endpoint, data_plane=plane)
+        return make_service(server.endpoint)
 
     @pytest.fixture
     def http(self) -> Fetch:
@@ -51,19 +54,3 @@ class TestOnRulesOverTls(StorageConformance):
     def http(self, tmp_path: Path) -> Fetch:
         """Any client that trusts the server's certificate."""
         return fetch_with(ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
-
-
-class TestOnMoto(StorageConformance):
-    """Against moto, which knows S3's conditions and multipart uploads and takes any signature."""
-
-    @pytest.fixture
-    async def service(self, moto_bucket: tuple[str, str], make_service: ServiceMaker) -> R2StorageService:
-        """A service on an empty bucket."""
-        endpoint, bucket = moto_bucket
-        return make_service(endpoint, bucket=bucket)
-
-    @pytest.fixture
-    async def second_service(self, moto_bucket: tuple[str, str], make_service: ServiceMaker) -> R2StorageService:
-        """Another service on the same bucket."""
-        endpoint, bucket = moto_bucket
-        return make_service(endpoint, bucket=bucket)
