@@ -83,8 +83,10 @@ def require_etag(answered: str, *, expected: str) -> None:
     One of another form, or an empty one, is let pass: it is some other store's, and says nothing about the bytes.
 
     Raises:
-        BackendUnavailable: The store has other bytes than were sent.
+        BackendUnavailable: The store has other bytes than were sent, or its answer was cut within the ETag.
     """
+    if answered.startswith('"') and (len(answered) == 1 or not answered.endswith('"')):
+        raise BackendUnavailable("The store's answer was cut. Upload the object again.")
     etag = answered.strip('"')
     if _ETAG.fullmatch(etag) and ("-" in etag) == ("-" in expected) and etag != expected:
         raise BackendUnavailable("The store has stored other bytes than were sent. Upload the object again.")

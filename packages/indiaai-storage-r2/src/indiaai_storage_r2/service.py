@@ -267,8 +267,11 @@ class R2StorageService(StorageService):
         return self._connections.get(process) or self._connections.setdefault(process, Connection(self.settings))
 
     async def _head(self, key: str) -> Any:
+        def ask(client: S3Client) -> Any:
+            return _whole(client.head_object(Bucket=self._bucket, Key=key))
+
         try:
-            return await self._connection.exchange(lambda client: client.head_object(Bucket=self._bucket, Key=key), key=key)
+            return await self._connection.exchange(ask, key=key)
         except ObjectNotFound:
             # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
             if not self._connection.has_bucket:
@@ -302,6 +305,12 @@ def _headers(cache_control: str | None, content_disposition: str | None) -> dict
         "ContentDisposition": check_content_disposition(content_disposition),
     }
     return {name: value for name, value in headers.items() if value}
+
+
+def _whole(head: Any) -> Any:
+    # boto3 takes an answer that was cut among its headers for one without the rest: a KeyError in here is asked again.
+    _ = head["ETag"], head["LastModified"], head["ContentLength"]
+    return head
 
 
 def _info(key: str, answer: Mapping[str, Any], *, size: int, metadata: Mapping[str, str] | None = None) -> ObjectInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -84,6 +85,12 @@ class Site:
         self.proxy.choose = lambda _: None
         await require_whole(operation, self.direct, is_acknowledged=is_acknowledged)
         await plant(self.direct)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_answers_that_were_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What urllib3 logs of one holds its connection, and pytest holds what is logged.
+    monkeypatch.setattr(logging.getLogger("urllib3.connection"), "disabled", True)
 
 
 @pytest.fixture
