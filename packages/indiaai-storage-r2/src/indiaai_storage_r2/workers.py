@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 _EXIT_SECONDS = 10.0
 _READY_THREADS = 8
-_LOOK_SECONDS = 0.005
-_BUSY_PROCESSORS = 0.6
+_LOOK_SECONDS = 0.05
+_WAITING_LOAD = 0.35
 
 
 class WorkersClosed(Exception):
@@ -124,26 +124,30 @@ class _Home:
 
 
 class _Load:
-    """Whether this process waits more than it works; whoever asks holds a lock."""
+    """Whether this process waits for the network, and how many more threads it may therefore start. Its user holds a lock."""
 
     def __init__(self) -> None:
-        self._seen, self._used = time.monotonic(), time.process_time()
+        self._seen, self._used, self._left = time.monotonic(), time.process_time(), 0
 
-    def is_low(self) -> bool:
-        """Return whether it was so since the last look; False where that was a moment ago."""
+    def allows_another(self, count: int) -> bool:
+        """Return whether there may be one more than `count`: half as many again after each stretch of little work.
+
+        It is asked when no thread is free. After a pause in that, a stretch begins anew: what was not asked for tells nothing.
+        """
         now = time.monotonic()
-        if now - self._seen < _LOOK_SECONDS:
-            return False
-        used = time.process_time()
-        is_low = used - self._used < _BUSY_PROCESSORS * (now - self._seen)
-        self._seen, self._used = now, used
-        return is_low
+        seconds = now - self._seen
+        if seconds >= _LOOK_SECONDS:
+            used = time.process_time()
+            is_waiting = seconds < 4 * _LOOK_SECONDS and used - self._used < _WAITING_LOAD * seconds
+            self._seen, self._used, self._left = now, used, count // 2 if is_waiting else 0
+        self._left -= 1
+        return self._left >= 0
 
 
 class Workers:
     """Threads that start when there is work for them, `size` of them at most. Event loops and threads may share them.
 
-    The first 8 start at once; more one by one, while the processor has time to spare: what they wait for is then the
+    The first 8 start at once; more by and by, while the processor has time to spare: what they wait for is then the
     network. Where it has none, more threads are slower: they take the interpreter from one another.
     """
 
@@ -180,7 +184,7 @@ class Workers:
                 raise WorkersClosed
             if self._idle:
                 self._idle.pop()
-            elif len(self._threads) < self._size and (len(self._threads) < _READY_THREADS or self._load.is_low()):
+            elif self._has_room():
                 self._start_thread()
             self._queue.put(job)
         return job
@@ -198,6 +202,10 @@ class Workers:
         if home is None or home.loop is not loop:
             home = self._homes.home = _Home(loop)
         return home
+
+    def _has_room(self) -> bool:
+        count = len(self._threads)
+        return count < self._size and (count < _READY_THREADS or self._load.allows_another(count))
 
     def _start_thread(self) -> None:
         name = f"{self._name}_{len(self._threads)}"
