@@ -22,6 +22,7 @@ import trustme
 from indiaai_storage_r2 import R2Settings, R2StorageService
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the doubles, which several test modules share
+import swift
 from r2 import R2Server
 from r2.server import ACCESS_KEY_ID, SECRET
 
@@ -178,3 +179,33 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
         else:
             return
     pytest.fail(f"the server did not start (exit status {process.poll()})")
+
+
+@pytest.fixture(scope="session")
+def swift_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a Swift that was installed and started for this session."""
+    uv = pytest.importorskip("uv", reason="without uv there is nothing to install Swift with; `nox -s integration` has it")
+    folder = tmp_path_factory.mktemp("swift")
+    for arguments in (
+        ["venv", "--python", sys.executable, str(folder / "venv")],
+        ["pip", "install", "--python", str(folder / "venv"), *swift.REQUIREMENTS],
+    ):
+        run = subprocess.run([uv.find_uv_bin(), "--quiet", *arguments], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+    with swift.running_swift(folder / "venv" / "bin", folder / "data") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def swift_bucket(swift_endpoint: str) -> dict[str, Any]:
+    """What a service needs to know of an empty bucket in Swift."""
+    values = {
+        "endpoint": swift_endpoint,
+        "bucket": f"bucket-{uuid4().hex}",
+        "access_key_id": swift.ACCESS_KEY_ID,
+        "secret_access_key": swift.SECRET,
+    }
+    client = R2StorageService(make_settings(**values)).client
+    client.create_bucket(Bucket=values["bucket"])
+    client.close()
+    return values
