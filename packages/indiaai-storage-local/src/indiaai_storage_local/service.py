@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
@@ -92,13 +92,17 @@ class LocalStorageService(StorageService):
             check_cache_control(cache_control),
             check_content_disposition(content_disposition),
         )
-        async with self._draft(key, label, is_new=if_absent) as draft:
+        draft = Draft(self._tree, key, label, is_new=if_absent)
+        try:
             if isinstance(file_data, bytes | bytearray | memoryview):
                 await self._work(f"store {key!r}", draft.store, file_data, on_cancel=draft.cancel)
             else:
                 async for chunk in chunks_of(file_data, self._threads):
                     await self._work(f"store {key!r}", draft.write, chunk)
                 await self._work(f"store {key!r}", draft.publish, on_cancel=draft.cancel)
+        except BaseException:
+            await self._discard(draft)
+            raise
         return self.address(key)
 
     async def download(self, file_key: str) -> bytes:
@@ -183,9 +187,12 @@ class LocalStorageService(StorageService):
         """Copy an object, all or nothing, compared with its digest before it is there: see `StorageService.copy`."""
         key = normalize_key(target_key)
         file = await self.open(source_key)
+        draft = Draft(self._tree, key, file.label, is_new=False)
         try:
-            async with self._draft(key, file.label, is_new=False) as draft:
-                await self._work(f"copy {file.key!r} to {key!r}", draft.copy, file, on_cancel=draft.cancel)
+            await self._work(f"copy {file.key!r} to {key!r}", draft.copy, file, on_cancel=draft.cancel)
+        except BaseException:
+            await self._discard(draft)
+            raise
         finally:
             await self.close(file)
         return self.address(key)
@@ -263,15 +270,9 @@ class LocalStorageService(StorageService):
             self._secret = await self._work("keep the secret that signs links", self._tree.secret)
         return self._secret
 
-    @asynccontextmanager
-    async def _draft(self, key: str, label: Label, *, is_new: bool) -> AsyncIterator[Draft]:
-        draft = Draft(self._tree, key, label, is_new=is_new)
-        try:
-            yield draft
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._threads.run(draft.discard)
-            raise
+    async def _discard(self, draft: Draft) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._threads.run(draft.discard)
 
     async def _take_turn(self, size: int) -> None:
         # What never waits never lets other tasks have the event loop: so after a while it does.
