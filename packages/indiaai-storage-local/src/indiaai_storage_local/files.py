@@ -55,11 +55,9 @@ class Digests:
         """Take more bytes."""
         self._xxh3.update(piece)
         # From 2,048 bytes on it lets other threads run, and waits for its turn again: longer than a short one takes.
-        if len(piece) <= _STEP_BYTES or len(piece) > 4 * _STEP_BYTES:
-            self._sha256.update(piece)
-            return
-        for start in range(0, len(piece), _STEP_BYTES):
-            self._sha256.update(piece[start : start + _STEP_BYTES])
+        step = _STEP_BYTES if len(piece) <= 4 * _STEP_BYTES else len(piece)
+        for start in range(0, len(piece), step):
+            self._sha256.update(piece[start : start + step])
 
     @property
     def sha256(self) -> str:
