@@ -52,7 +52,7 @@ class Answer(BaseHTTPRequestHandler):
         if self.server.is_silent:
             self.connection.recv(1)  # until the other side has had enough
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] # called by position
         """Say nothing."""
 
 

@@ -92,7 +92,7 @@ def running_swift(programs: Path, folder: Path) -> Iterator[str]:
         The endpoint.
     """
     ports = _free_ports(4)
-    kinds = dict(zip(("account", "container", "object"), ports[1:], strict=True))
+    kinds: dict[str, int] = dict(zip(("account", "container", "object"), ports[1:], strict=True))
     (folder / "devices" / "d1").mkdir(parents=True)
     (folder / "swift.conf").write_text(_SWIFT_CONF)
     _make_rings(programs, folder, kinds)
