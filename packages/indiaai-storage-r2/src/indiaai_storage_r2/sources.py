@@ -19,7 +19,7 @@ from indiaai_core import InvalidRequest
 from indiaai_core.storage import FileData
 from indiaai_storage_r2.payloads import Buffer, FilePayload, MemoryPayload, Payload, RegularFile
 
-__all__ = ["MAX_PARTS", "Source", "large_enough", "open_source"]
+__all__ = ["MAX_PARTS", "Source", "large_enough", "one_payload", "open_source"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,14 @@ class Source:
     payloads: AsyncGenerator[Payload, None]
     part_size: int
     file: RegularFile | None = None
+
+
+def one_payload(file_data: FileData, *, part_size: int) -> Payload | None:
+    """Return the body of bytes that fit into one request; None for all else, which `open_source` cuts."""
+    if not isinstance(file_data, (bytes, bytearray, memoryview)):
+        return None
+    view = _flat(file_data)
+    return MemoryPayload(view) if len(view) <= part_size else None
 
 
 async def open_source(file_data: FileData, *, part_size: int, run: _Run) -> Source:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import os
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from indiaai_core import BackendUnavailable, ObjectExists, ObjectNotFound
 from indiaai_core.storage import FileData
@@ -15,7 +15,7 @@ from indiaai_storage_r2.errors import RequestRefused
 from indiaai_storage_r2.metadata import PART_SIZE, SHA256, UPLOAD_ID
 from indiaai_storage_r2.multipart import Multipart, Part
 from indiaai_storage_r2.payloads import Payload
-from indiaai_storage_r2.sources import Source, open_source
+from indiaai_storage_r2.sources import Source, one_payload, open_source
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -40,7 +40,7 @@ class Upload:
         """
         self._connection = connection
         self._key = key
-        self._nonce = uuid4().hex
+        self._nonce = os.urandom(16).hex()
         self._target: Any = {"Bucket": connection.settings.bucket_name, "Key": key}
         self._headers: Any = headers
         self._metadata = {**metadata, UPLOAD_ID: self._nonce}
@@ -59,20 +59,24 @@ class Upload:
             BackendUnavailable: The store does not answer.
         """
         size = self._connection.settings.part_size_bytes
+        whole = one_payload(file_data, part_size=size)
+        if whole is not None:
+            await self._complete(self._put(whole))
+            return
         source = await open_source(file_data, part_size=size, run=self._connection.run)
         async with aclosing(source.payloads) as payloads:
             first = [await anext(payloads)]
-            try:
-                if first[0].is_last:
-                    await self._put(first[0])
-                else:
-                    await self._put_parts(first, source=source)
-            except RequestRefused as error:
-                if error.code not in ("PreconditionFailed", "NoSuchUpload"):
-                    raise
-                await self._resolve(error)
+            await self._complete(self._put(first[0]) if first[0].is_last else self._put_parts(first, source=source))
         if source.file is not None:
             await self._connection.run(source.file.finish)
+
+    async def _complete(self, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except RequestRefused as error:
+            if error.code not in ("PreconditionFailed", "NoSuchUpload"):
+                raise
+            await self._resolve(error)
 
     async def _put(self, payload: Payload) -> None:
         body: Any = payload

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from indiaai_storage_r2.lean.channels import Channel
@@ -67,15 +68,20 @@ def parse_head(text: bytes) -> Head:
         raise Unanswered(f"the answer is not HTTP: {first[:40]!r}")
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not _NAME.fullmatch(name):
+        written, colon, value = line.partition(":")
+        name, value = _header_name(written), value.strip(" \t")
+        if not colon or not name:
             raise Unanswered(f"the answer has no header in {line[:40]!r}")
-        name, value = name.lower(), value.strip(" \t")
         if name in headers and (name != "content-length" or headers[name] != value):
             value = f"{headers[name]}, {value}"
         headers[name] = value
     connection = headers.get("connection", "").lower()
     return Head(int(status[2]), headers, "close" not in connection and (status[1] == "1" or "keep-alive" in connection))
+
+
+@lru_cache(maxsize=128)  # a store sends the same dozen names with every answer
+def _header_name(written: str) -> str:
+    return written.lower() if _NAME.fullmatch(written) else ""
 
 
 class Body:
