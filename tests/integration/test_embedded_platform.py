@@ -90,7 +90,7 @@ def test_a_clean_close_leaves_no_task_no_file_and_no_warning() -> None:
 
     def open_files() -> set[str]:
         links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
-        return {str(link.readlink()) for link in links if link.is_symlink() and "data/" in str(link.readlink())}
+        return {str(link.readlink()) for link in links if link.is_symlink() and f"{Path.cwd()}/data/" in str(link.readlink())}
 
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
