@@ -124,4 +124,6 @@ def read_name(header: str) -> str:
     extended = header.partition("filename*=UTF-8''")[2]
     if extended:
         return unquote(extended, errors="strict")
-    return message.get_filename() or ""
+    name = message.get_param("filename", header="content-disposition")  # `get_filename` strips what is in the quotes
+    assert isinstance(name, str)
+    return name
