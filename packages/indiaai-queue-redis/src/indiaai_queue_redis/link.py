@@ -1,4 +1,4 @@
-"""The way to the server: a client for each process and event loop, that tries again by itself; imported by the service."""
+"""The way to the servers: channels of each event loop, and calls that try again by themselves; imported by the service."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indiaai_core.errors import BackendUnavailable, Fault, InvalidSettings
+from indiaai_queue_redis.batch import Batcher
 from indiaai_queue_redis.fault import translate
+from indiaai_queue_redis.servers import Servers
 from indiaai_queue_redis.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from indiaai_queue_redis.channel import Channel
 
 __all__ = ["MAX_BLOCK_SECONDS", "LinkSet"]
 
 MAX_BLOCK_SECONDS = 5.0
 """How long a connection waits to be woken before it looks by itself: what a lost wake-up costs at most."""
+
+MOVED_ON = ("READONLY", "MOVED ", "ASK ", "MASTERDOWN", "CLUSTERDOWN")
+"""What a server says that no longer has the queue: the connections to it are of no more use."""
 
 logger = logging.getLogger("indiaai.queue.redis")
 
@@ -36,57 +44,123 @@ def _script(name: str) -> tuple[str, str]:
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class _Link:
-    """The connections of one event loop to the server; they are closed with the loop, at the latest."""
+class Link:
+    """The connections of one event loop to the servers; they are closed with the loop, at the latest."""
 
-    def __init__(self, links: dict[asyncio.AbstractEventLoop, _Link], settings: RedisSettings) -> None:
-        """Set up the pools, and take the place of the running loop's link; nothing is connected yet."""
-        from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+    def __init__(self, links: dict[asyncio.AbstractEventLoop, Link], settings: RedisSettings) -> None:
+        """Take the place of the running loop's link; nothing is connected yet."""
+        from indiaai_queue_redis.channel import Channel, pack
 
-        patience = settings.timeout_seconds
-        calling = {"max_connections": settings.max_connections, "timeout": patience, "socket_timeout": patience}
-        # Who waits keeps a connection all the time: it must not take one away from those who work.
-        waiting = {"max_connections": 1_000_000, "socket_timeout": patience + MAX_BLOCK_SECONDS}
-        self._pools = [_pool(BlockingConnectionPool, settings, calling), _pool(ConnectionPool, settings, waiting)]
-        self.client: Any = Redis(connection_pool=self._pools[0])
-        self._waiting = Redis(connection_pool=self._pools[1])
-        self._base = settings.base
+        self.servers = Servers(settings)
+        self.batchers: dict[tuple[str, int], Batcher] = {}
+        self._settings = settings
+        self._open, self._pack = Channel.open, pack
+        self._channels: dict[str, Channel] = {}
+        self._openings: dict[str, asyncio.Task[Channel]] = {}
+        self._idle: dict[str, list[Channel]] = {}
+        self._waiting: set[Channel] = set()
+        self._pool: Any = None
         # asyncio closes the asynchronous generators that were begun on a loop when it shuts the loop down.
         self.guard = self._close_with_loop(links)
         with suppress(StopIteration):
             self.guard.__anext__().send(None)
 
-    async def evaluate(self, name: str, arguments: list[Any], *, block_seconds: float | None) -> Any:
-        """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
-        from redis.exceptions import NoScriptError
+    @property
+    def client(self) -> Any:
+        """A client of the loop's own, which has connections of its own."""
+        from redis.asyncio import BlockingConnectionPool, Redis
 
+        if self._pool is None:
+            patience = self._settings.timeout_seconds
+            options = {"max_connections": self._settings.max_connections, "timeout": patience, "socket_timeout": patience}
+            self._pool = _pool(BlockingConnectionPool, self._settings, options)
+        return Redis(connection_pool=self._pool)
+
+    async def evaluate(self, name: str, partition: int, arguments: list[Any], *, block_seconds: float | None) -> Any:
+        """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
+        from redis.exceptions import ResponseError
+
+        if not self.servers.partitions:
+            await self.servers.open()
+        base = self.servers.partitions[partition]
         text, digest = _script(name)
+        command = self._pack(("EVALSHA", digest, 1, base, *arguments))
         try:
             if block_seconds is None:
-                return await self.client.execute_command("EVALSHA", digest, 1, self._base, *arguments)
-            # Both go out together, and the server runs the second as soon as the first is through. So there is no moment
-            # at which the wake-up is taken and only this process, which may be dying, knows that somebody has to look.
-            async with self._waiting.pipeline(transaction=False) as pipeline:
-                pipeline.execute_command("BLPOP", f"{self._base}wake", f"{max(block_seconds, 0.001):.3f}")
-                pipeline.execute_command("EVALSHA", digest, 1, self._base, *arguments)
-                return (await pipeline.execute())[1]
-        except NoScriptError:
-            return await self.client.execute_command("EVAL", text, 1, self._base, *arguments)
+                return await (self._channel(base) or await self._opened(base)).call(command)
+            return await self._wait(base, f"{base}wake", command, block_seconds)
+        except ResponseError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            return await (await self._opened(base)).call(self._pack(("EVAL", text, 1, base, *arguments)))
 
-    async def drop_idle(self) -> None:
-        """Close the connections that nobody uses now: they lead to a server that stepped down."""
-        for pool in self._pools:
-            await pool.disconnect(inuse_connections=False)
+    async def renew(self, error: Exception) -> None:
+        """Find out where the servers are now, after an error."""
+        if any(word in str(error) for word in MOVED_ON):
+            for channel in [*self._channels.values(), *(one for idle in self._idle.values() for one in idle)]:
+                channel.abort(error)
+        await self.servers.refresh(error)
 
-    async def _close_with_loop(self, links: dict[asyncio.AbstractEventLoop, _Link]) -> AsyncGenerator[None]:
+    def _channel(self, base: str) -> Channel | None:
+        channel = self._channels.get(base)
+        return channel if channel is not None and channel.is_open else None
+
+    async def _opened(self, base: str) -> Channel:
+        """Return the channel of a partition, which all calls share; whoever comes while it is opened waits for that."""
+        if channel := self._channel(base):
+            return channel
+        opening = self._openings.get(base)
+        if opening is None:
+            opening = self._openings[base] = asyncio.create_task(self._connect(base))
+            opening.add_done_callback(lambda done: self._take_note(base, done))
+        return await asyncio.shield(opening)
+
+    def _take_note(self, base: str, opening: asyncio.Task[Channel]) -> None:
+        self._openings.pop(base, None)
+        if not opening.cancelled() and not opening.exception():
+            self._channels[base] = opening.result()
+
+    async def _connect(self, base: str, *, more_seconds: float = 0) -> Channel:
+        connection = await self.servers.connection(base)
+        return await self._open(connection, timeout_seconds=self._settings.timeout_seconds + more_seconds)
+
+    async def _wait(self, base: str, key: str, command: bytes, block_seconds: float) -> Any:
+        """Wait until there is something in a list, and run a script.
+
+        Both go out together, and the server runs the second as soon as the first is through. So there is no moment at which
+        the wake-up is taken and only this process, which may be dying, knows that somebody has to look. Who waits has a
+        connection to itself meanwhile: the server answers nothing else on it.
+        """
+        idle = self._idle.setdefault(base, [])
+        channel = next((one for one in iter(lambda: idle.pop() if idle else None, None) if one.is_open), None)
+        channel = channel or await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
+        self._waiting.add(channel)
+        try:
+            channel.send(self._pack(("BLPOP", key, f"{max(block_seconds, 0.001):.3f}")), _ignore)
+            reply = await channel.call(command)
+        except BaseException:
+            channel.abort()  # it is still waiting, and must not take what the next is to have
+            raise
+        finally:
+            self._waiting.discard(channel)
+        idle.append(channel)
+        return reply
+
+    async def _close_with_loop(self, links: dict[asyncio.AbstractEventLoop, Link]) -> AsyncGenerator[None]:
         loop = asyncio.get_running_loop()
         links[loop] = self
         try:
             yield
         finally:
             links.pop(loop, None)
-            for pool in self._pools:
-                await pool.disconnect(inuse_connections=True)
+            for opening in list(self._openings.values()):
+                opening.cancel()
+                await asyncio.wait([opening])
+            idle = [channel for channels in self._idle.values() for channel in channels]
+            for channel in [*self._channels.values(), *idle, *self._waiting]:
+                await channel.aclose()
+            if self._pool is not None:
+                await self._pool.disconnect(inuse_connections=True)
 
 
 class LinkSet:
@@ -95,7 +169,7 @@ class LinkSet:
     def __init__(self, settings: RedisSettings) -> None:
         """Hold what links are made from."""
         self._settings, self.is_closed = settings, False
-        self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
+        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
         self._left_behind: list[object] = []
         self._process = os.getpid()
         self._silent_since = self._answered_at = 0.0
@@ -103,7 +177,7 @@ class LinkSet:
         self._constants = [*times, settings.max_dead_letters, settings.max_tasks]
 
     @property
-    def current(self) -> _Link:
+    def current(self) -> Link:
         """The running loop's link, made at its first use."""
         if self.is_closed:
             raise BackendUnavailable("The queue service is closed. Make another, or close it later.")
@@ -111,9 +185,16 @@ class LinkSet:
             # Sockets and loops are the parent's: they are left open and referred to, for closing them would disturb it.
             self._left_behind.append(self._links)
             self._links, self._process = {}, os.getpid()
-        return self._links.get(asyncio.get_running_loop()) or _Link(self._links, self._settings)
+        return self._links.get(asyncio.get_running_loop()) or Link(self._links, self._settings)
 
-    async def run(self, name: str, *arguments: Any, block_seconds: float | None = None) -> Any:
+    async def partitions(self) -> int:
+        """Return the number of partitions; asks the servers at the first call of a loop, and raises what `run` does."""
+        if "indiaai_queue_redis.channel" in sys.modules and (known := self.current.servers.partitions):
+            return len(known)
+        await self._persist(lambda link, _: link.servers.open(), self._settings.retry_seconds)
+        return len(self.current.servers.partitions)
+
+    async def run(self, name: str, *arguments: Any, partition: int = 0, block_seconds: float | None = None) -> Any:
         """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
 
         Raises:
@@ -121,28 +202,13 @@ class LinkSet:
             ConfigurationError: The server does not let us in, or what it holds is not for us.
             QueueError: It refused.
         """
-        if "redis.asyncio" not in sys.modules:
-            await asyncio.to_thread(import_module, "redis.asyncio")  # 0.2 s that the event loop need not stand still
-        from redis.exceptions import ReadOnlyError, RedisError
+
+        def evaluate(link: Link, attempt: int) -> Awaitable[Any]:
+            block = None if attempt else block_seconds
+            return link.evaluate(name, partition, [attempt, *self._constants, *arguments], block_seconds=block)
 
         patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
-        end, attempt = time.monotonic() + (block_seconds or 0) + patience, 0
-        while True:
-            link, began = self.current, time.monotonic()
-            try:
-                reply = await link.evaluate(name, [attempt, *self._constants, *arguments], block_seconds=block_seconds)
-            except (RedisError, OSError) as error:
-                if not self.is_closed:
-                    await self._pause_or_raise(error, attempt, began=began, end=end)
-                    if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
-                        await link.drop_idle()
-                attempt, block_seconds = attempt + 1, None
-            else:
-                self._answered_at = time.monotonic()
-                if self._silent_since:
-                    silence, self._silent_since = self._answered_at - self._silent_since, 0.0
-                    logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
-                return reply
+        return await self._persist(evaluate, (block_seconds or 0) + patience)
 
     async def aclose(self) -> None:
         """Close the links of all loops; a loop that does not run closes its own when it is shut down."""
@@ -154,6 +220,30 @@ class LinkSet:
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
 
+    async def _persist(self, action: Callable[[Link, int], Awaitable[Any]], patience_seconds: float) -> Any:
+        if "indiaai_queue_redis.channel" not in sys.modules:
+            for module in ("redis.asyncio", "indiaai_queue_redis.channel"):
+                await asyncio.to_thread(import_module, module)  # 0.2 s that the event loop need not stand still
+        from redis.exceptions import RedisError
+
+        end, attempt = time.monotonic() + patience_seconds, 0
+        while True:
+            link, began = self.current, time.monotonic()
+            try:
+                reply = await action(link, attempt)
+            except (RedisError, OSError) as error:
+                if not self.is_closed:
+                    await self._pause_or_raise(error, attempt, began=began, end=end)
+                    with suppress(RedisError, OSError):  # the next try says what is wrong
+                        await link.renew(error)
+                attempt += 1
+            else:
+                self._answered_at = time.monotonic()
+                if self._silent_since:
+                    silence, self._silent_since = self._answered_at - self._silent_since, 0.0
+                    logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
+                return reply
+
     async def _pause_or_raise(self, error: Exception, attempt: int, *, began: float, end: float) -> None:
         fault = translate(error, self._settings)
         if not isinstance(fault, BackendUnavailable):
@@ -161,10 +251,16 @@ class LinkSet:
         if not self._silent_since and began > self._answered_at:  # else it is news of an outage that is over
             self._silent_since = began
             logger.warning("%s Trying again.", fault)
+        for batcher in self.current.batchers.values():
+            batcher.depart()  # those who wait for this call's end need not wait for its patience's end
         pause = min(0.05 * 2**attempt, 0.5) * random.uniform(0.5, 1)  # noqa: S311 - spreads the clients out, guards nothing
         if time.monotonic() + pause > end:
             raise fault from error
         await asyncio.sleep(pause)
+
+
+def _ignore(reply: Any) -> None:
+    """Receive what says nothing: whether a wake-up came or the time ran out."""
 
 
 def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:

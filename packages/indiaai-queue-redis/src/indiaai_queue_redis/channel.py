@@ -1,0 +1,172 @@
+"""One connection to a server, shared by all calls of an event loop that run at the same time; imported by the link.
+
+redis-py makes the connection: address, TLS, user, database. After that its streams, locks and timers, one of each for a
+call, cost more than the server's work, so the channel takes the socket over: what is sent within one turn of the loop
+goes out together, and the replies, which come in the same order, go to whoever waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
+
+import hiredis
+from redis import exceptions as redis
+
+__all__ = ["Channel", "Receiver", "pack"]
+
+Receiver = Callable[[Any], None]
+"""Is called once, with the reply, or with an exception: what the server answered, or what became of the connection."""
+
+pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+"""Return a command, a tuple of `bytes`, `str`, `int` and `float`, as it goes over the line."""
+
+PATIENCE_STEPS = 4
+"""Into so many steps is the time to wait for an answer cut: a silence is noticed at most one step late."""
+
+
+class Channel(asyncio.Protocol):
+    """A connection that any number of tasks of one event loop may send over, each at any time.
+
+    It is not mended: once it is broken everything under way fails, and another is opened. A command's bytes are written once or
+    not at all.
+    """
+
+    def __init__(self, connection: Any, *, timeout_seconds: float) -> None:
+        """Take over a connection that redis-py has made; `open` is the way to one."""
+        self._loop = asyncio.get_running_loop()
+        # redis-py shows its streams to nobody. It has read the answer to all it sent, so nothing is on its way to them. The
+        # writer is kept while the socket is open: it would close it when it is forgotten.
+        self._writer: asyncio.StreamWriter = connection._writer
+        connection._reader = connection._writer = None
+        self._transport = self._writer.transport
+        self._reader = hiredis.Reader(replyError=redis.ResponseError)
+        self._receivers: deque[Receiver] = deque()
+        self._outgoing: list[bytes] = []
+        self._is_held = self._is_paused = False
+        self._error: Exception | None = None
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._step_seconds = timeout_seconds / PATIENCE_STEPS
+        self._sent = 0
+        self._marks: deque[int] = deque(maxlen=PATIENCE_STEPS)
+        self._watch: asyncio.TimerHandle | None = None
+        self._transport.set_protocol(self)
+
+    @classmethod
+    async def open(cls, connection: Any, *, timeout_seconds: float) -> Self:
+        """Connect and take over.
+
+        Args:
+            connection: One of redis-py's asyncio connections, for RESP 2, that is not connected yet.
+            timeout_seconds: How long an answer may take; a connection that is silent for longer, while one is due, is given up.
+
+        Raises:
+            RedisError: The server is not there, or does not let us in.
+            OSError: So says the system.
+        """
+        await connection.connect()
+        return cls(connection, timeout_seconds=timeout_seconds)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may be sent."""
+        return self._error is None
+
+    def send(self, commands: bytes, *receivers: Receiver) -> None:
+        """Send commands, at once or at the end of this turn of the loop.
+
+        Args:
+            commands: One or several, packed; the server runs them one after the other.
+            receivers: One for each command. They are called in the loop, and must not raise.
+
+        Raises:
+            ConnectionError: The channel is broken; nothing was sent.
+        """
+        if self._error is not None:
+            raise redis.ConnectionError(str(self._error)) from self._error
+        self._receivers.extend(receivers)
+        self._sent += len(receivers)
+        if self._is_held:
+            self._outgoing.append(commands)
+        else:
+            # A lone call does not wait; those that follow in the same turn share one write, which is one call of the system.
+            self._is_held = True
+            self._loop.call_soon(self._release)
+            self._transport.write(commands)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._step_seconds, self._look)
+
+    def call(self, command: bytes) -> asyncio.Future[Any]:
+        """Send one command; returns what will have its reply, or the exception. Whoever waits may be cancelled."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def receive(reply: Any) -> None:
+            if not future.done():
+                (future.set_exception if isinstance(reply, Exception) else future.set_result)(reply)
+
+        self.send(command, receive)
+        return future
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Close the socket at once; what is under way fails."""
+        self._error = self._error or error or redis.ConnectionError("the connection was closed")
+        self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close the socket, and return when it is closed."""
+        self.abort()
+        await asyncio.shield(self._lost)
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to the one who is next."""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                self._receivers.popleft()(reply)
+        except (hiredis.HiredisError, IndexError) as error:  # no Redis, or an answer that nobody asked for
+            self.abort(redis.ConnectionError(f"what came is not an answer of Redis ({error})"))
+
+    def pause_writing(self) -> None:
+        """Hold back what is sent: the server, or the line, does not keep up."""
+        self._is_held = self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Send what was held back."""
+        self._is_paused = False
+        self._release()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is under way; the server may have run it or not."""
+        self._error = self._error or redis.ConnectionError(f"the connection was lost ({exc or 'closed by the server'})")
+        if self._watch is not None:
+            self._watch.cancel()
+        self._outgoing.clear()
+        while self._receivers:
+            self._receivers.popleft()(type(self._error)(str(self._error)))
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _release(self) -> None:
+        if self._is_paused:
+            return
+        self._is_held = False
+        if self._outgoing and self._error is None:
+            joined = b"".join(self._outgoing)
+            self._outgoing.clear()
+            self._transport.write(joined)
+
+    def _look(self) -> None:
+        """Give up if the oldest call under way is older than the patience; one timer does for all calls."""
+        self._watch = None
+        answered = self._sent - len(self._receivers)
+        if not self._receivers or self._error is not None:
+            self._marks.clear()
+            return
+        if len(self._marks) == PATIENCE_STEPS and answered < self._marks[0]:
+            seconds = self._step_seconds * PATIENCE_STEPS
+            self.abort(redis.TimeoutError(f"Timeout: no answer within {seconds:g} s"))
+            return
+        self._marks.append(self._sent)
+        self._watch = self._loop.call_later(self._step_seconds, self._look)
