@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from indiaai_core.queue import MAX_TASK_BYTES
 from indiaai_core.settings import BackendSettings, SettingsConfigDict
+from indiaai_queue_redis.address import Address
 
 __all__ = ["RedisSettings"]
 
@@ -21,7 +21,16 @@ class RedisSettings(BackendSettings):
     model_config = SettingsConfigDict(env_prefix="REDIS_")
 
     url: SecretStr = Field(
-        description="the server's address: redis://[user:password@]host:port/database, rediss://… for TLS, or unix:///path"
+        description="the address of the server or of a cluster's node: redis://[user:password@]host:port/database, "
+        "rediss://… for TLS, unix:///path, or redis+sentinel://[user:password@]host:port[,host:port…]/service[/database]"
+    )
+    sentinel_username: str | None = Field(default=None, description="the user for the sentinels, if they ask for one")
+    sentinel_password: SecretStr | None = Field(default=None, description="the password for the sentinels, if they ask for one")
+    partitions: int = Field(
+        default=0, ge=0, le=256, description="parts that a new queue is spread over; 0: 12 on a cluster, else 1"
+    )
+    wait_replicas: int = Field(
+        default=0, ge=0, le=100, description="replicas that must have a task before `enqueue` returns; 0: the primary's word"
     )
     queue_name: Name = Field(default="default", description="the queue's name; queues of two names share nothing")
     prefix: Name = Field(default="indiaai", description="what all keys in Redis begin with; it keeps applications apart")
@@ -37,26 +46,18 @@ class RedisSettings(BackendSettings):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr) -> SecretStr:
-        # What is wrong is said without a piece of the value: a misread address may show a piece of its password.
-        scheme, _, rest = url.get_secret_value().partition("://")
-        if scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("expected an address that begins with redis://, rediss:// or unix://")
-        try:
-            parts = urlsplit(url.get_secret_value())
-            has_place = scheme != "unix" or bool(parts.path.strip("/"))
-            is_sound = has_place and parts.port != 0 and rest.count("@") <= 1 and "@" not in "".join(parts[2:])
-        except ValueError:
-            is_sound = False
-        if not is_sound:
-            raise ValueError("expected a host and a port, or a path, with a password's special characters in percent code")
+        Address.of(url.get_secret_value())
         return url
+
+    @property
+    def address(self) -> Address:
+        """The server's address, taken apart."""
+        return Address.of(self.url.get_secret_value())
 
     @property
     def server(self) -> str:
         """The server's address as it may be shown: without user, password and options."""
-        parts = urlsplit(self.url.get_secret_value())
-        host = "" if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-        return f"{parts.scheme}://{host}{parts.path}"
+        return self.address.shown
 
     @property
     def base(self) -> str:

@@ -1,0 +1,272 @@
+"""Where the servers of a queue are: one, those that sentinels name, or the nodes of a cluster; imported by the link to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+from indiaai_core.errors import Fault, InvalidSettings
+from indiaai_queue_redis.address import Place
+from indiaai_queue_redis.partition import bases_of, slot_of
+from indiaai_queue_redis.settings import RedisSettings
+
+__all__ = ["Servers"]
+
+Answer = TypeVar("Answer")
+
+CLUSTER_PARTITIONS = 12
+"""Partitions of a new queue on a cluster: they can be dealt out evenly to 2, 3, 4, 6 and 12 nodes."""
+
+STRAGGLER_SECONDS = 0.25
+"""How long the others are waited for when the first has answered: it may be the one that has not heard of a failover."""
+
+logger = logging.getLogger("indiaai.queue.redis")
+
+
+class _View(NamedTuple):
+    """What one server says about itself and the others."""
+
+    rank: tuple[bool, int]
+    """How much it is to be believed: whether it sees a cluster that works, and as of which epoch."""
+    shards: list[tuple[int, int, Place]]
+    """First and last slot of each range, and the primary that has it; none: it is no node of a cluster."""
+    nodes: tuple[Place, ...]
+    kept: bytes | None
+    """Of no cluster: the queue's key `format`."""
+
+
+class Servers:
+    """The servers of one queue, as one event loop of one process knows them; tasks of that loop may share it."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Hold where to ask; nothing is asked yet."""
+        self._settings, self._address = settings, settings.address
+        self.partitions: tuple[str, ...] = ()
+        """What the keys of each partition begin with; empty until `open` has asked."""
+        self._options: dict[str, Any] = {}
+        self._primary: Place | None = self._address.places[0] if self._address.places else None
+        self._shards: list[tuple[int, int, Place]] = []
+        self._nodes: tuple[Place, ...] = ()
+        self._search: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Find out what the servers are, once.
+
+        Raises:
+            ConfigurationError: The address cannot be used, or what is there does not fit it.
+            redis.RedisError, OSError: They do not answer, or do not let us in.
+        """
+        if not self.partitions:
+            await self.refresh()
+
+    async def refresh(self, error: Exception | None = None) -> None:
+        """Ask again where they are, after an error that hints at a failover; raises what `open` does.
+
+        Who calls it while another call asks gets that one's answer.
+
+        Args:
+            error: What happened; MOVED names a node that knows more.
+        """
+        if error is not None and "INDIAAIFORMAT 1 in " in str(error):
+            self.partitions = ()  # somebody spread the queue before we wrote its first task
+        if self._search is None or self._search.done():
+            self._search = asyncio.create_task(self._find(_named_in(error)))
+            self._search.add_done_callback(_take_note)
+        await asyncio.shield(self._search)
+
+    async def connection(self, base: str) -> Any:
+        """Make a connection of the client, not connected yet, to the primary that has a partition now."""
+        await self.open()
+        return self._connect_to(self._place_of(base))
+
+    async def _find(self, named: Place | None) -> None:
+        if self._address.service:
+            self._primary = await self._ask_sentinels()
+        if self._shards or not self.partitions:
+            view = await self._look_around(named)
+            self._shards, self._nodes = view.shards, view.nodes
+            if not self.partitions:
+                self.partitions = bases_of(self._settings.base, await self._agree(view))
+
+    async def _look_around(self, named: Place | None) -> _View:
+        """Return what is to be believed of what the servers say about themselves."""
+        seeds = (self._primary,) if self._address.service else self._address.places or (None,)
+        places = dict.fromkeys(place for place in (named, *self._nodes, *seeds) if place or not self._address.places)
+        views = await _survey([self._look(place) for place in places])
+        return max(views, key=lambda view: view.rank)
+
+    async def _look(self, place: Place | None) -> _View:
+        asked = ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"), ("GET", f"{self._settings.base}format")
+        slots, told, kept = await _talk(self._connect_to(place), *asked)
+        if isinstance(slots, Exception) and _is_alone(slots):
+            return _View((True, 0), [], (), _sound(kept))
+        ranges = [(first, last, [_place(node, place) for node in nodes]) for first, last, *nodes in _sound(slots)]
+        told = told.decode() if isinstance(told, bytes) else ""  # who may not ask that is to be believed less
+        epoch = re.search(r"cluster_current_epoch:(\d+)", told)
+        rank = "cluster_state:ok" in told, int(epoch[1]) if epoch else 0
+        shards = [(first, last, nodes[0]) for first, last, nodes in ranges if nodes[0]]
+        if not shards:
+            from redis.exceptions import ClusterDownError
+
+            raise ClusterDownError("CLUSTERDOWN no node has any slots")
+        return _View(rank, shards, tuple(node for _, _, nodes in ranges for node in nodes if node), None)
+
+    async def _agree(self, view: _View) -> int:
+        """Return the number of partitions of the queue; whoever comes first decides on it, by one key that all look at.
+
+        The scripts look at that key as well: a client that takes the queue for one of a single partition writes nothing to one
+        that is spread.
+        """
+        root, kept = self._settings.base, view.kept
+        wanted = self._settings.partitions or (CLUSTER_PARTITIONS if view.shards else 1)
+        if view.shards or (kept is None and wanted > 1):
+            asked = ("SET", f"{root}format", f"1 in {wanted}", "NX") if wanted > 1 else ("ECHO", ""), ("GET", f"{root}format")
+            done, kept = await _talk(self._connect_to(self._place_of(root)), *asked)
+            kept = _sound(kept) or (_sound(done) and None)
+        found = re.fullmatch(rb"1 in (\d+)", kept or b"")
+        count = int(found[1]) if found else 1
+        if self._settings.partitions not in (0, count):
+            said = "The queue %r has %d partition(s) since it was made: REDIS_PARTITIONS=%d changes nothing."
+            logger.warning(said, self._settings.queue_name, count, self._settings.partitions)
+        return count
+
+    def _place_of(self, base: str) -> Place | None:
+        if not self._shards:
+            return self._primary
+        slot = slot_of(base)
+        for first, last, place in self._shards:
+            if first <= slot <= last:
+                return place
+        from redis.exceptions import ClusterDownError
+
+        raise ClusterDownError(f"CLUSTERDOWN no node has the slot {slot}")
+
+    def _connect_to(self, place: Place | None, **others: Any) -> Any:
+        from redis.asyncio.connection import Connection
+
+        options = self._options or self._read_options()
+        kind = options.get("connection_class", Connection)
+        where = dict(zip(("host", "port"), place, strict=True)) if place else {}
+        values = {name: value for name, value in (options | where | others).items() if name != "connection_class"}
+        try:
+            return kind(**values)
+        except (ValueError, TypeError) as error:  # it does not know the address's options
+            raise _refused(error) from error
+
+    def _read_options(self) -> dict[str, Any]:
+        """Return what connections are made with: the address's options, and over them what the queue needs."""
+        from redis.asyncio.connection import parse_url
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        try:
+            options: dict[str, Any] = {**parse_url(self._address.plain)}
+        except ValueError as error:
+            raise _refused(error) from error
+        for name in ("max_connections", "timeout"):  # a pool's, which there is none of
+            options.pop(name, None)
+        patience = self._settings.timeout_seconds
+        # A blind second try could queue a task twice or lose a delivery: `LinkSet.run` tells the script that it is one.
+        options |= {"retry": Retry(NoBackoff(), 0), "socket_timeout": patience, "socket_connect_timeout": patience}
+        # An id that has no form in UTF-8 is one that no task has, and is to be looked for in vain like others.
+        options |= {"protocol": 2, "decode_responses": False, "encoding": "utf-8", "encoding_errors": "surrogatepass"}
+        self._options = options
+        return options
+
+    async def _ask_sentinels(self) -> Place:
+        """Return where the primary is, by the sentinel that knows of the latest failover."""
+        answers = await _survey([self._ask_sentinel(place) for place in self._address.places])
+        return max(answers)[1]
+
+    async def _ask_sentinel(self, place: Place) -> tuple[int, Place]:
+        secret = self._settings.sentinel_password
+        login = {"username": self._settings.sentinel_username, "password": secret and secret.get_secret_value(), "db": 0}
+        (reply,) = await _talk(self._connect_to(place, **login), ("SENTINEL", "MASTER", self._address.service))
+        told = dict(zip(_sound(reply)[::2], reply[1::2], strict=True))
+        return int(told[b"config-epoch"]), (told[b"ip"].decode(), int(told[b"port"]))
+
+
+async def _talk(connection: Any, *commands: Sequence[Any]) -> list[Any]:
+    """Connect, send commands in one write, and return their replies; refusals are among them as exceptions."""
+    from redis.exceptions import ResponseError
+
+    try:
+        await connection.connect()
+        await connection.send_packed_command(connection.pack_commands(commands))
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response(disconnect_on_error=False))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def _survey(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """Ask all at the same time; returns the answers that came in time, of which there is one at least."""
+    pending = {asyncio.ensure_future(question) for question in questions}
+    everyone, answers = tuple(pending), list[Answer]([])
+    try:
+        while pending:
+            patience = STRAGGLER_SECONDS if answers else None
+            done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            answers += [task.result() for task in done if not task.exception()]
+            if not done:
+                break
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    if not answers:
+        raise _most_telling([error for task in everyone if (error := task.exception())])
+    return answers
+
+
+def _most_telling(errors: list[BaseException]) -> BaseException:
+    """Return the error of one who answered, if any did."""
+    from redis.exceptions import ResponseError
+
+    return next((error for error in errors if isinstance(error, ResponseError)), errors[0])
+
+
+def _sound(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _is_alone(error: Exception) -> bool:
+    """Tell whether who answers so to CLUSTER is no node of a cluster, or for us none: our user may not know."""
+    from redis.exceptions import NoPermissionError
+
+    said = str(error).lower()
+    return isinstance(error, NoPermissionError) or any(word in said for word in ("cluster support disabled", "unknown command"))
+
+
+def _place(node: Sequence[Any], asked: Place | None) -> Place | None:
+    """Return where a node is; one that does not know its own name is where it was asked."""
+    host = node[0].decode() if node[0] else asked and asked[0]
+    return (host, int(node[1])) if host and host != "?" else None
+
+
+def _named_in(error: Exception | None) -> Place | None:
+    """Return the node that MOVED names."""
+    found = re.search(r"(?:MOVED|^) ?\d+ (\S*):(\d+)", str(error))
+    return (found[1], int(found[2])) if found and found[1] else None
+
+
+def _take_note(search: asyncio.Task[None]) -> None:
+    """Look at a search's error, lest asyncio warns of one for which nobody waits any more."""
+    with suppress(asyncio.CancelledError):
+        search.exception()
+
+
+def _refused(error: Exception) -> InvalidSettings:
+    fault = Fault("REDIS_URL", f"the client refuses one of its options ({error})", "options that redis-py documents")
+    return InvalidSettings([fault])
