@@ -126,7 +126,7 @@ def _merged_lifespan(own: Any, platform: Platform, worker: Worker | None) -> Any
             await stack.enter_async_context(platform)
             stack.enter_context(use_platform(platform))
             state = await stack.enter_async_context(own(app))
-            if worker is not None and "in_process" in platform.get_service("queue", worker.queue).capabilities:
+            if worker is not None and worker.is_in_process(platform):
                 await stack.enter_async_context(worker.running())
             yield state
 

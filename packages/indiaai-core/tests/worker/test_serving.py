@@ -42,7 +42,7 @@ def test_a_worker_is_found_by_its_name(application: Path) -> None:
     found = [load_worker("tasks_here:worker"), load_worker("tasks_here:Application.jobs")]
 
     assert [type(worker) for worker in found] == [Worker, Worker]
-    assert [worker.queue for worker in found] == [None, "jobs"]
+    assert [dict(worker.queues) for worker in found] == [{None: 1}, {"jobs": 1}]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from indiaai_core import Task, TaskState, Worker
-from indiaai_core.worker.leases import Lease
+from indiaai_core.worker.source import Delivery, Source
 from indiaai_core.worker.threads import HandlerThreads, _ThreadCall
 from worker_fakes import FakeQueue, states, until
 
@@ -108,7 +108,7 @@ async def test_a_running_thread_s_task_is_not_given_back(queue: FakeQueue, worke
 async def test_a_plain_handler_that_is_stopped_before_its_thread_begins_is_not_called(queue: FakeQueue) -> None:
     """A stop between the taking of a task and the start of its thread leaves the handler uncalled."""
     calls: list[Task] = []
-    lease = Lease(await taken(queue), 30)
+    lease = Delivery(await taken(queue), Source(queue))
     threads = HandlerThreads(1, lambda _lease: None)
 
     with anyio.CancelScope() as scope:

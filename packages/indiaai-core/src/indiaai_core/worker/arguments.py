@@ -14,7 +14,7 @@ from indiaai_core.worker.context import TaskContext
 
 __all__ = ["Arguments", "InvalidArgument", "underlying"]
 
-Convert = Callable[[Task], Any]
+Maker = Callable[[Task, TaskContext], Any]
 
 _AS_IT_IS = (inspect.Parameter.empty, Any, object, dict, Mapping, typing.Mapping, typing.Dict)  # noqa: UP006 - users' spelling
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -32,7 +32,7 @@ class Arguments:
         makers: For each parameter, what makes it.
     """
 
-    makers: tuple[Callable[[Task, TaskContext], Any], ...]
+    makers: tuple[Maker, ...]
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Arguments:
@@ -46,7 +46,7 @@ class Arguments:
             TypeError: The function needs more than that, or an annotation cannot be resolved.
         """
         annotations = _annotations(function)
-        makers: list[Callable[[Task, TaskContext], Any]] = []
+        makers: list[Maker] = []
         wants_task = True
         for parameter in inspect.signature(function).parameters.values():
             annotation = annotations.get(parameter.name, parameter.empty)
@@ -54,7 +54,7 @@ class Arguments:
                 makers.append(_the_context)
             elif wants_task and parameter.kind in _POSITIONAL:
                 wants_task = False
-                makers.append(_maker(_converter(annotation, function)))
+                makers.append(_maker(annotation, function))
             elif parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
                 raise TypeError(
                     f"The handler {_name(function)} has a parameter {parameter.name!r} that the worker cannot fill: "
@@ -89,24 +89,20 @@ def _the_context(_task: Task, context: TaskContext) -> TaskContext:
     return context
 
 
-def _maker(convert: Convert) -> Callable[[Task, TaskContext], Any]:
-    return lambda task, _context: convert(task)
-
-
 def _is_context(parameter: inspect.Parameter, annotation: object) -> bool:
     return annotation is TaskContext or (annotation is parameter.empty and parameter.name == "context")
 
 
-def _converter(annotation: Any, function: Callable[..., Any]) -> Convert:
+def _maker(annotation: Any, function: Callable[..., Any]) -> Maker:
     if annotation is Task:
-        return lambda task: task
+        return lambda task, _context: task
     is_plain_mapping = typing.get_origin(annotation) in (dict, Mapping) and typing.get_args(annotation) == (str, Any)
     if annotation in _AS_IT_IS or is_plain_mapping:
-        return lambda task: task.data
+        return lambda task, _context: task.data
     return _validator(annotation, function)
 
 
-def _validator(annotation: Any, function: Callable[..., Any]) -> Convert:
+def _validator(annotation: Any, function: Callable[..., Any]) -> Maker:
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
@@ -118,7 +114,7 @@ def _validator(annotation: Any, function: Callable[..., Any]) -> Convert:
             f"Annotate the parameter with Task, dict or a pydantic model."
         ) from error
 
-    def validate(task: Task) -> Any:
+    def validate(task: Task, _context: TaskContext) -> Any:
         try:
             return adapter.validate_python(task.data)
         except ValidationError as error:

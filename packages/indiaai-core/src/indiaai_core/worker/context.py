@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from typing import Any
 
@@ -58,12 +59,13 @@ class TaskContext:
         """
         if self._lease.is_over:
             return False
+        asked_at = asyncio.get_running_loop().time()
         try:
             was_kept = await self._queue.update_status(self.task, TaskState.PROCESSING, data)
         except BackendUnavailable:
             return False
         if was_kept:
-            self._lease.renewed()
+            self._lease.renewed(asked_at)
         else:
             self._lease.interrupt(Interruption.LOST)
         return was_kept

@@ -27,6 +27,8 @@ class Interruption(Enum):
     """The worker stops, and its grace time is over."""
     TIMED_OUT = "timed out"
     """The handler took longer than it may."""
+    WAITED = "waited"
+    """It was leased ahead of need, and its turn did not come soon; or its lease is over before it was begun."""
 
 
 class Lease:
@@ -40,8 +42,8 @@ class Lease:
         task: The delivery.
         seconds: How long the lease lasts from its last renewal.
         interruption: Why the worker ended the attempt, if it did.
-        ends_at: When the lease runs out if it is not renewed, on the event loop's clock. Counted from when the answer was
-            here, so up to one network delay later than the queue counts: it bounds our patience, it decides nothing.
+        ends_at: When the lease may run out if it is not renewed, on the event loop's clock. Counted from when the queue was
+            asked for it, so never later than the queue counts: until then nobody else has the task.
         renews_at: When it is to be renewed, on the same clock.
         is_in_thread: Whether a thread still works on it, which no cancellation ends.
         timeout_seconds: How long the handler may take; None: as long as it likes.
@@ -49,7 +51,6 @@ class Lease:
 
     __slots__ = (
         "_cancelled",
-        "_loop",
         "_runner",
         "_timer",
         "ends_at",
@@ -61,29 +62,37 @@ class Lease:
         "timeout_seconds",
     )
 
-    def __init__(self, task: Task, seconds: float) -> None:
-        """Begin the lease now."""
+    def __init__(self, task: Task, seconds: float, *, asked_at: float | None = None) -> None:
+        """Begin the lease.
+
+        Args:
+            task: The delivery.
+            seconds: How long the lease lasts.
+            asked_at: When the queue was asked for it, on the event loop's clock; None: now.
+        """
+        now = asyncio.get_running_loop().time()
         self.task = task
         self.seconds = seconds
         self.interruption: Interruption | None = None
         self.is_in_thread = False
         self.timeout_seconds: float | None = None
-        self._loop = asyncio.get_running_loop()
+        # From the answer on, unlike its end: a call that waited for the task has used up a part of the lease, which is no
+        # reason to renew that of a handler that takes a moment.
+        self.renews_at = now + seconds / 3
+        self.ends_at = (now if asked_at is None else asked_at) + seconds
         self._runner: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._cancelled: tuple[asyncio.Task[Any], ...] = ()
-        self.renewed()
 
     @property
     def is_over(self) -> bool:
         """Whether the attempt was ended from outside of its handler."""
         return self.interruption is not None
 
-    def renewed(self) -> None:
-        """Count from now again."""
-        now = self._loop.time()
-        self.ends_at = now + self.seconds
-        self.renews_at = now + self.seconds / 3
+    def renewed(self, asked_at: float) -> None:
+        """Count from a renewal, which the queue was asked for at that time of the event loop's clock."""
+        self.ends_at = asked_at + self.seconds
+        self.renews_at = asked_at + self.seconds / 3
 
     def interrupt(self, why: Interruption) -> None:
         """End the attempt; the first reason stands."""
@@ -91,13 +100,13 @@ class Lease:
             self.interruption = why
             # Not at once: called by the handler itself, which then returns without another await, the cancellation
             # would hit what comes after the handler.
-            self._loop.call_soon(self._cancel)
+            asyncio.get_running_loop().call_soon(self._cancel)
 
     def __enter__(self) -> None:
         """Begin the handler's call."""
         self._runner = asyncio.current_task()
         if self.timeout_seconds is not None:
-            self._timer = self._loop.call_later(self.timeout_seconds, self.interrupt, Interruption.TIMED_OUT)
+            self._timer = asyncio.get_running_loop().call_later(self.timeout_seconds, self.interrupt, Interruption.TIMED_OUT)
 
     def __exit__(self, *_: object) -> None:
         """End the handler's call, and take back what was asked of its asyncio task."""
@@ -113,11 +122,11 @@ class Lease:
             self._runner.cancel()
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_later(CLEANUP_SECONDS, self._cancel)
+            self._timer = asyncio.get_running_loop().call_later(CLEANUP_SECONDS, self._cancel)
 
 
 class LeaseKeeper:
-    """Renews the leases of the handlers that are running, each at a third of its time.
+    """Renews the leases of what is worked or waits to be begun, each at a third of its time.
 
     One sleeping task for all of them: a lease that begins while it sleeps is due later than it wakes.
     """
@@ -153,6 +162,7 @@ class LeaseKeeper:
 
     async def _renew(self, lease: Lease) -> None:
         # An answer that hangs must not hold up the next round of the other leases.
+        asked_at = asyncio.get_running_loop().time()
         with anyio.move_on_after(lease.seconds / 3):
             try:
                 is_ours = await self._queue.update_status(lease.task, TaskState.PROCESSING)
@@ -160,13 +170,13 @@ class LeaseKeeper:
                 self._outage.began(error)
             else:
                 self._outage.ended()
-                self._judge(lease, is_ours=is_ours)
+                self._judge(lease, asked_at, is_ours=is_ours)
                 return
         lease.renews_at = asyncio.get_running_loop().time() + lease.seconds / 12
 
-    def _judge(self, lease: Lease, *, is_ours: bool) -> None:
+    def _judge(self, lease: Lease, asked_at: float, *, is_ours: bool) -> None:
         if is_ours:
-            lease.renewed()
+            lease.renewed(asked_at)
         elif lease in self._held:
             # Not held any more: the handler ended while we asked, its settling made the answer False, and nothing is lost.
             lease.interrupt(Interruption.LOST)

@@ -18,8 +18,13 @@ LONGEST_WAIT_SECONDS = 5.0
 class Outage:
     """The time in which a queue does not answer, as one worker's run sees it: one line in the log at each end."""
 
-    def __init__(self) -> None:
-        """Begin with a queue that answers."""
+    def __init__(self, name: str | None = None) -> None:
+        """Begin with a queue that answers.
+
+        Args:
+            name: The named instance it is; None for the main one.
+        """
+        self._who = "The queue" if name is None else f"The queue {name!r}"
         self._since: float | None = None
 
     def began(self, error: Exception) -> None:
@@ -28,14 +33,14 @@ class Outage:
             return
         self._since = time.monotonic()
         if isinstance(error, BackendUnavailable):
-            logger.warning("The queue does not answer, and is asked again until it does: %s", error)
+            logger.warning("%s does not answer, and is asked again until it does: %s", self._who, error)
         else:
-            logger.error("The queue fails in a way it should not, and is asked again until it does not", exc_info=error)
+            logger.error("%s fails in a way it should not, and is asked again until it does not", self._who, exc_info=error)
 
     def ended(self) -> None:
         """Note that a call was answered."""
         if self._since is not None:
-            logger.warning("The queue answers again, after %.1f s", time.monotonic() - self._since)
+            logger.warning("%s answers again, after %.1f s", self._who, time.monotonic() - self._since)
             self._since = None
 
     @staticmethod

@@ -6,6 +6,7 @@ import difflib
 
 from indiaai_core.worker.cron import Schedule
 from indiaai_core.worker.handlers import Handler, Middleware
+from indiaai_core.worker.rate import RateLimit
 
 __all__ = ["Registry"]
 
@@ -22,6 +23,11 @@ class Registry:
         """Begin empty."""
         self.handlers: dict[str, Handler] = {}
         self.schedules: dict[str, Schedule] = {}
+
+    @property
+    def rate_limits(self) -> dict[str, RateLimit]:
+        """The rate limits, by task name."""
+        return {name: handler.rate_limit for name, handler in self.handlers.items() if handler.rate_limit is not None}
 
     def add(self, handler: Handler) -> None:
         """Register a handler.

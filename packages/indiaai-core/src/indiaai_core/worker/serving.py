@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from indiaai_core.errors import ConfigurationError, Fault
-from indiaai_core.platform import Platform
+from indiaai_core.platform import Platform, use_platform
 from indiaai_core.worker.worker import Worker
 
 __all__ = ["load_worker", "serve"]
@@ -38,25 +38,27 @@ def load_worker(target: str) -> Worker:
 
 
 async def serve(worker: Worker, platform: Platform) -> None:
-    """Open a platform, check it, and work its queue until SIGTERM or SIGINT, as `Worker.run_forever` does.
+    """Open a platform, check it, and work its queues until SIGTERM or SIGINT, as `Worker.run_forever` does.
 
     Args:
         worker: The worker.
         platform: A platform that is not open yet; it is closed at the end.
 
     Raises:
-        ConfigurationError: The configuration is wrong, or the queue lives in one process, which would be this one.
+        ConfigurationError: The configuration is wrong, or a queue lives in one process, which would be this one.
         BackendUnavailable: A service cannot serve.
     """
     async with platform:
-        queue = platform.get_service("queue", worker.queue)
-        if "in_process" in queue.capabilities:
-            _refuse_lonely_queue(type(queue).__name__, platform, worker.queue)
-        await worker.run_forever(queue)
+        if worker.is_in_process(platform):
+            _refuse_lonely_queue(worker, platform)
+        with use_platform(platform):
+            await worker.run_forever()
 
 
-def _refuse_lonely_queue(backend: str, platform: Platform, instance: str | None) -> None:
-    variable = platform.environment.for_instance(instance).variable("QUEUE_TYPE")
+def _refuse_lonely_queue(worker: Worker, platform: Platform) -> None:
+    name = next(iter(worker.queues))
+    backend = type(platform.get_service("queue", name)).__name__
+    variable = platform.environment.for_instance(name).variable("QUEUE_TYPE")
     remedy = f"let the application work it: install(app, worker=worker); or set {variable} to a queue that processes share"
     raise ConfigurationError(
         f"{backend} lives in one process: a worker of its own would work an empty queue for ever. To mend it, {remedy}.",

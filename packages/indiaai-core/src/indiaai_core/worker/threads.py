@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from indiaai_core.worker.leases import Lease
+from indiaai_core.worker.source import Delivery
 
 __all__ = ["HandlerThreads"]
 
@@ -23,7 +23,7 @@ class HandlerThreads:
     result, and its slot is taken until it ends, so that threads never outnumber slots.
     """
 
-    def __init__(self, concurrency: int, on_late_end: Callable[[Lease], None]) -> None:
+    def __init__(self, concurrency: int, on_late_end: Callable[[Delivery], None]) -> None:
         """Hold the limit.
 
         Args:
@@ -34,10 +34,10 @@ class HandlerThreads:
         self._concurrency = concurrency
         self._limiter: anyio.CapacityLimiter | None = None
 
-    async def call(self, lease: Lease, function: Callable[[], Any]) -> Any:
+    async def call(self, delivery: Delivery, function: Callable[[], Any]) -> Any:
         """Call a function in a thread and return its result.
 
-        Cancelled, it returns at once, and `lease.is_in_thread` says whether the thread works on.
+        Cancelled, it returns at once, and `delivery.is_in_thread` says whether the thread works on.
         """
         if self._limiter is None:
             # A limiter of our own: anyio's common one has 40 places, which handlers would take from the application.
@@ -47,7 +47,7 @@ class HandlerThreads:
             return await anyio.to_thread.run_sync(call.run, abandon_on_cancel=True, limiter=self._limiter)
         except asyncio.CancelledError:
             loop = asyncio.get_running_loop()
-            lease.is_in_thread = call.abandon(lambda: loop.call_soon_threadsafe(self._on_late_end, lease))
+            delivery.is_in_thread = call.abandon(lambda: loop.call_soon_threadsafe(self._on_late_end, delivery))
             raise
 
 

@@ -45,10 +45,13 @@ def as_json_value(result: Any, handler: Handler) -> Any:
     """Return a handler's result as what the queue can write: pydantic models are dumped, the rest is left as it is.
 
     Raises:
+        Retry, Reject: It is one: the handler returned what it might have raised.
         Reject: It is a model that cannot be dumped.
     """
     if isinstance(result, _JSON_TYPES):
         return result
+    if isinstance(result, Retry | Reject):
+        raise result
     from pydantic import BaseModel
 
     if not isinstance(result, BaseModel):

@@ -6,8 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import CodeType, FrameType
 
 import anyio
@@ -47,9 +46,8 @@ class Watchdog:
         self._wake_loop: anyio.Event | None = None
         self._named_at: dict[str, float] = {}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch while an async handler runs."""
+    def begin(self) -> None:
+        """Watch from now on: an async handler begins."""
         self._running += 1
         if self._is_resting and self._wake_loop is not None:
             self._is_resting = False
@@ -57,10 +55,10 @@ class Watchdog:
             self._beat = time.monotonic()
             self._wake_thread.set()
             self._wake_loop.set()
-        try:
-            yield
-        finally:
-            self._running -= 1
+
+    def end(self) -> None:
+        """Note that an async handler has ended."""
+        self._running -= 1
 
     async def run(self) -> None:
         """Note the time while handlers run, until cancelled."""

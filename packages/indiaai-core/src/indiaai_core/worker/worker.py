@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import anyio
 
-from indiaai_core.errors import ConfigurationError
+from indiaai_core.errors import ConfigurationError, Fault
+from indiaai_core.platform import Platform
 from indiaai_core.queue import QueueService, get_queue_service
 from indiaai_core.worker.backoff import Backoff
 from indiaai_core.worker.cron import Schedule
@@ -20,6 +21,7 @@ from indiaai_core.worker.outcomes import Outcome
 from indiaai_core.worker.registry import Registry
 from indiaai_core.worker.run import Run
 from indiaai_core.worker.signals import stopping_at_signals
+from indiaai_core.worker.source import Source
 
 __all__ = ["Worker"]
 
@@ -29,13 +31,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Worker:
-    """Runs registered functions for the tasks of one queue, on asyncio.
+    """Runs registered functions for the tasks of one queue or several, on asyncio.
 
     Making one touches nothing: the queue is taken from the current platform when it is run. It lives as long as its module;
     it may be run, stopped and run again, and on several event loops.
 
     Attributes:
-        queue: The named queue instance that is worked; None for the main one.
+        queues: The named queue instances that are worked, None being the main one, and the weight of each.
         middleware: Async callables `(task, call_next)` around every handler, the first one outermost.
         concurrency: How many tasks are worked at once.
         grace_seconds: How long running handlers may go on after `stop`.
@@ -45,7 +47,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: str | None = None,
+        queue: str | Mapping[str | None, int] | None = None,
         *,
         concurrency: int = 10,
         grace_seconds: float = 25.0,
@@ -54,8 +56,19 @@ class Worker:
     ) -> None:
         """Begin with no handler.
 
+        Several queues share the slots: while all have tasks, each begins as many as its weight says, and one that is empty
+        costs the others nothing.
+
         The grace time leaves five of the thirty seconds that Kubernetes waits between SIGTERM and SIGKILL for giving
         back what did not finish.
+
+        Args:
+            queue: The named queue instance that is worked; None for the main one. Or several, each with its weight, such
+                as `{None: 3, "bulk": 1}`; ticks of schedules go into the first.
+            concurrency: How many tasks are worked at once.
+            grace_seconds: How long running handlers may go on after `stop`.
+            blocking_seconds: How long a handler may block the event loop before the log names it; None does not watch.
+            backoff: How long tasks wait after a failed attempt, where the handler does not say.
 
         Raises:
             ValueError: A number is out of its limits.
@@ -66,7 +79,7 @@ class Worker:
             raise ValueError(f"grace_seconds={grace_seconds!r}: expected seconds from 0.")
         if blocking_seconds is not None and not blocking_seconds > 0:
             raise ValueError(f"blocking_seconds={blocking_seconds!r}: expected seconds above 0, or None.")
-        self.queue = queue
+        self.queues: Mapping[str | None, int] = MappingProxyType(_weights(queue))
         self.middleware: list[Middleware] = []
         self.concurrency = concurrency
         self.grace_seconds = grace_seconds
@@ -92,6 +105,7 @@ class Worker:
         max_attempts: int | None = None,
         timeout: float | None = None,
         backoff: Backoff | None = None,
+        rate_limit: str | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function as the handler of a task name; the function itself stays as it is.
 
@@ -100,10 +114,11 @@ class Worker:
             max_attempts: How often a task is tried whose `enqueue` did not say, 1 to 1,000.
             timeout: Seconds that one attempt may take; None: as long as it likes, its lease renewed all the while.
             backoff: How long tasks wait after a failed attempt; the worker's where it is None.
+            rate_limit: How often it may begin in this process, evenly spread: `10/s`, `600/m` or `1000/h`; None: no limit.
 
         Raises:
             InvalidTask: `name` or `max_attempts` is out of its limits.
-            ValueError: There is a handler for the name, or `timeout` is not positive.
+            ValueError: There is a handler for the name, `timeout` is not positive, or `rate_limit` is none.
             TypeError: The function's parameters are not what a handler can have.
         """
 
@@ -116,6 +131,7 @@ class Worker:
                     timeout_seconds=timeout,
                     backoff=self.backoff if backoff is None else backoff,
                     middleware=self.middleware,
+                    rate_limit=rate_limit,
                 )
             )
             return function
@@ -173,7 +189,7 @@ class Worker:
         """Work until `stop`, or until cancelled, which stops without grace. No signal is handled.
 
         Args:
-            queue: The queue; the current platform's where it is None.
+            queue: The one queue to work; None: those it was made for, of the current platform.
 
         Raises:
             ConfigurationError: No handler is registered, or the queue's configuration is wrong.
@@ -218,6 +234,20 @@ class Worker:
             finally:
                 self._runs.discard(run)
 
+    def is_in_process(self, platform: Platform) -> bool:
+        """Return whether the queues live in the process that uses them, so that the application works them itself.
+
+        Args:
+            platform: Where the queues are found.
+
+        Raises:
+            ConfigurationError: Some do and some do not, so that no process could work all; or a backend is not set up.
+        """
+        lonely = {name for name in self.queues if "in_process" in platform.get_service("queue", name).capabilities}
+        if lonely and lonely != self.queues.keys():
+            raise _mixture(lonely, self.queues.keys() - lonely, platform)
+        return bool(lonely)
+
     def stop(self, *, grace_seconds: float | None = None) -> None:
         """Take no more tasks; end the running ones after the grace time and give them back.
 
@@ -232,16 +262,21 @@ class Worker:
     async def run_once(self, queue: QueueService | None = None) -> Outcome | None:
         """Work the one task that is due next, and return what became of it; None if none is due. For tests.
 
+        Of several queues the first that has one; rate limits do not hold here.
+
         Raises:
             ConfigurationError: No handler is registered, or the queue's configuration is wrong.
         """
-        service = self._find(queue)
-        task = await service.dequeue()
-        if task is None:
+        sources = self._find(queue)
+        for source in sources:
+            task = await source.service.dequeue()
+            if task is not None:
+                break
+        else:
             return None
-        run = self._prepare(service)
+        run = self._prepare(sources)
         try:
-            return await run.work_one(task)
+            return await run.work_one(source, task)
         finally:
             self._runs.discard(run)
 
@@ -251,7 +286,7 @@ class Worker:
         What is delayed, retries after their backoff included, is left where it is.
 
         Args:
-            queue: The queue; the current platform's where it is None.
+            queue: The one queue to work; None: those it was made for, of the current platform.
             limit: After how many tasks to give up, so that a task that enqueues itself does not go on for ever.
 
         Returns:
@@ -267,18 +302,39 @@ class Worker:
                 raise RuntimeError(f"More than {limit} tasks were due; the last one was {outcome.task.name!r}.")
         return outcomes
 
-    def _find(self, queue: QueueService | None) -> QueueService:
+    def _find(self, queue: QueueService | None) -> list[Source]:
         if not self._registry.handlers:
             raise ConfigurationError(
                 "The worker has no handler, and would make a dead letter of every task. "
                 "Register one with @worker.task(...), or import the module that does."
             )
-        return get_queue_service(self.queue) if queue is None else queue
+        if queue is not None:
+            return [Source(queue)]
+        return [Source(get_queue_service(name), name=name, weight=weight) for name, weight in self.queues.items()]
 
-    def _prepare(self, queue: QueueService) -> Run:
-        run = Run(queue, self._registry, concurrency=self.concurrency, blocking_seconds=self.blocking_seconds)
+    def _prepare(self, sources: Sequence[Source]) -> Run:
+        run = Run(sources, self._registry, concurrency=self.concurrency, blocking_seconds=self.blocking_seconds)
         self._runs.add(run)
         return run
+
+
+def _weights(queue: str | Mapping[str | None, int] | None) -> dict[str | None, int]:
+    weights = dict(queue) if isinstance(queue, Mapping) else {queue: 1}
+    if not weights or not all(type(weight) is int and weight >= 1 for weight in weights.values()):
+        raise ValueError(f"queue={queue!r}: expected the name of a queue, None, or names with weights, whole numbers from 1.")
+    return weights
+
+
+def _mixture(lonely: Iterable[str | None], shared: Iterable[str | None], platform: Platform) -> ConfigurationError:
+    def variables(names: Iterable[str | None]) -> str:
+        return ", ".join(sorted(platform.environment.for_instance(name).variable("QUEUE_TYPE") for name in names))
+
+    remedy = f"set {variables(lonely)} to a queue that processes share, or work them with a worker of their own"
+    reason = f"it lives in one process, and {variables(shared)} is shared: no process could work both"
+    return ConfigurationError(
+        f"One worker has queues of both kinds. To mend it, {remedy}.",
+        faults=[Fault(variables(lonely), reason, "a queue that processes share", remedy)],
+    )
 
 
 def _log_breakdown(working: asyncio.Task[None]) -> None:

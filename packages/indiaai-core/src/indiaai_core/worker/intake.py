@@ -1,0 +1,235 @@
+"""Takes tasks from the queues of a run, ahead of need, and begins them as slots get free; imported by the worker's run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+
+from indiaai_core.queue import Task
+from indiaai_core.worker.leases import Interruption
+from indiaai_core.worker.outage import Outage
+from indiaai_core.worker.pace import Pace
+from indiaai_core.worker.rate import RateLimit
+from indiaai_core.worker.source import Delivery, Source
+from indiaai_core.worker.throttle import Throttle
+
+__all__ = ["Intake"]
+
+SHORTEST_WAIT_SECONDS = 0.05
+"""How long an empty answer may take at least: a backend that does not wait must not make a busy loop of ours."""
+
+LARGEST_FETCH = 250
+"""The most tasks of one call, so that the first of a large batch does not wait for the last to be read."""
+
+LONGEST_STOCK_SECONDS = 1.0
+"""After which what was leased ahead and has not begun is given back: the handlers have become slow."""
+
+
+class Intake:
+    """The slots of a run, and what comes into them.
+
+    A task is leased for a free slot or, as far as `Pace` says, ahead of need; then it waits in its queue's stock, its lease
+    renewed like any other, for `LONGEST_STOCK_SECONDS` at most. So a round trip to the queue costs no slot its time, and
+    no other worker is idle for want of what waits here.
+
+    Several queues share the slots by turns: of those that have something, the one whose turn is lowest begins the next
+    task, and its turn rises by 1 / weight. One that had nothing takes up at the common turn: it has saved up nothing and
+    owes nothing. Where nothing is in stock, because handlers are slow, the same order says which queue is asked.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        concurrency: int,
+        rate_limits: Mapping[str, RateLimit],
+        begin: Callable[[Delivery], object],
+    ) -> None:
+        """Begin with all slots free.
+
+        Args:
+            sources: The queues.
+            concurrency: How many slots there are, and how many deliveries of one queue may wait for their rate limit.
+            rate_limits: By task name.
+            begin: Begins a delivery; one without a slot is to be told of only, because it was interrupted.
+        """
+        self._sources = sources
+        self._only = sources[0] if len(sources) == 1 else None
+        self._weights = sum(source.weight for source in sources)
+        self._most_held = concurrency
+        self._begin = begin
+        self._free = concurrency
+        self._stocked = 0
+        self._low = 0
+        self._turn = 0.0
+        self._is_closed = False
+        self._pace = Pace()
+        self._throttle = Throttle(rate_limits)
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_stock = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+
+    async def run(self) -> None:
+        """Take tasks until cancelled."""
+        async with anyio.create_task_group() as group:
+            for source in self._sources:
+                group.start_soon(self._feed, source)
+            group.start_soon(self._return_stale)
+
+    def close(self) -> None:
+        """Begin nothing more, and hand out what was leased and not begun, each as interrupted by the stop."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        unbegun = [*self._throttle.empty(), *(delivery for source in self._sources for delivery in source.stock)]
+        for source in self._sources:
+            source.stock.clear()
+        self._stocked = 0
+        for delivery in unbegun:
+            self._dismiss(delivery, Interruption.STOPPED)
+
+    def accept(self, source: Source, tasks: Sequence[Task], *, asked_at: float) -> None:
+        """Put an answer of a queue into its stock, and begin what there are slots for.
+
+        Raises:
+            TypeError: It holds something else than tasks; those before that are kept.
+        """
+        if tasks and not source.stock:
+            source.turn = max(source.turn, self._turn)
+        try:
+            for task in tasks:
+                if not isinstance(task, Task):
+                    raise TypeError(f"dequeue_many of {type(source.service).__name__} gave {task!r:.80} where a Task belongs.")
+                delivery = Delivery(task, source, asked_at=asked_at)
+                source.keeper.hold(delivery)
+                source.stock.append(delivery)
+                self._stocked += 1
+        finally:
+            self._has_stock.set()
+            self.fill()
+
+    def leave_slot(self, delivery: Delivery) -> None:
+        """Free a delivery's slot, if it has one, for the next."""
+        if delivery.has_slot:
+            delivery.has_slot = False
+            self._free += 1
+            self._pace.worked += 1
+            self.fill()
+
+    def fill(self) -> None:
+        """Begin deliveries as long as there are slots and deliveries; where those run low, have the queues asked."""
+        if self._is_closed:
+            self.close()  # what came with the last answer
+            return
+        while self._free > 0 and (delivery := self._next()) is not None:
+            self._free -= 1
+            delivery.has_slot = True
+            self._begin(delivery)
+        if self._stocked <= self._low:
+            for source in self._sources:
+                source.has_room.set()
+
+    def _next(self) -> Delivery | None:
+        now = self._clock()
+        if self._throttle.held and (held := self._throttle.next_ready(now)) is not None:
+            return held
+        while self._stocked:
+            source = self._only or min((source for source in self._sources if source.stock), key=lambda source: source.turn)
+            delivery = source.stock.popleft()
+            self._stocked -= 1
+            if delivery.interruption is not None or delivery.ends_at <= now:
+                # Lost, or over by our count while it waited: another may be working it. It is not begun.
+                self._dismiss(delivery, Interruption.WAITED)
+            elif self._throttle.admit(delivery, now):
+                self._turn = source.turn
+                source.turn += 1 / source.weight
+                return delivery
+        self._wait_for_limits()
+        return None
+
+    def _wait_for_limits(self) -> None:
+        opens_at = self._throttle.opens_at()
+        if opens_at is None or (self._timer is not None and self._timer.when() <= opens_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(opens_at, self._fill_again)
+
+    def _fill_again(self) -> None:
+        self._timer = None
+        self.fill()
+
+    def _dismiss(self, delivery: Delivery, why: Interruption) -> None:
+        delivery.interrupt(why)
+        self._begin(delivery)
+
+    async def _feed(self, source: Source) -> None:
+        failures = 0
+        while True:
+            limit, wait_seconds = self._wanted(source)
+            if limit <= 0:
+                source.has_room.clear()
+                await source.has_room.wait()
+                continue
+            try:
+                await self._ask(source, limit, wait_seconds)
+            except Exception as error:  # noqa: BLE001 - a worker outlives whatever its queue does
+                source.outage.began(error)
+                failures += 1
+                await anyio.sleep(Outage.wait_seconds(failures, error))
+            else:
+                failures = 0
+                source.outage.ended()
+
+    def _wanted(self, source: Source) -> tuple[int, float]:
+        """Return how many tasks to ask a queue for now, and how long to wait for the first."""
+        ahead = self._pace.ahead() if source.can_give_back else 0
+        self._low = ahead // 2
+        if self._is_closed or source.held >= self._most_held or (self._free <= 0 and self._stocked > self._low):
+            return 0, 0.0
+        room = max(0, self._free) + ahead
+        if not source.is_dry:
+            return min(self._share_of_next(source, room), LARGEST_FETCH), 0.0
+        # Of an idle queue, what is its due if all others were busy, so that together they lease no more than there is room for.
+        due = room if self._only else -(-room * source.weight // self._weights)
+        return min(due - len(source.stock), LARGEST_FETCH), source.wait_seconds
+
+    def _share_of_next(self, source: Source, room: int) -> int:
+        """Return how many of the tasks that are to be leased next are this queue's by its turn."""
+        wanted = room - self._stocked - sum(other.asked for other in self._sources)
+        if self._only:
+            return wanted
+        rivals = [other for other in self._sources if not other.is_dry and not other.asked and other.held < self._most_held]
+        turns = {other: other.turn + len(other.stock) / other.weight for other in rivals}
+        share = 0
+        for _ in range(min(wanted, LARGEST_FETCH * len(rivals))):
+            following = min(rivals, key=turns.__getitem__)
+            turns[following] += 1 / following.weight
+            share += following is source
+        return share
+
+    async def _ask(self, source: Source, limit: int, wait_seconds: float) -> None:
+        asked_at = self._clock()
+        source.asked = 0 if wait_seconds else limit
+        try:
+            tasks = await source.service.dequeue_many(limit, wait_seconds)
+        finally:
+            source.asked = 0
+        source.is_dry = len(tasks) < limit
+        self.accept(source, tasks, asked_at=asked_at)
+        if not tasks and wait_seconds:
+            await anyio.sleep(max(0.0, asked_at + SHORTEST_WAIT_SECONDS - self._clock()))
+
+    async def _return_stale(self) -> None:
+        while True:
+            await self._has_stock.wait()
+            await anyio.sleep(LONGEST_STOCK_SECONDS / 2)
+            arrived_before = self._clock() - LONGEST_STOCK_SECONDS
+            for source in self._sources:
+                while source.stock and source.stock[0].arrived_at <= arrived_before:
+                    self._stocked -= 1
+                    self._dismiss(source.stock.popleft(), Interruption.WAITED)
+            if not self._stocked:
+                self._has_stock.clear()
