@@ -1,4 +1,4 @@
-"""The commands `indiaai db …`: Alembic's own, on the database that the platform's settings select; imported by the hook."""
+"""The commands `indiaai db …`: Alembic's own and the outbox's, on the database that is selected; imported by the hook."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALEMBIC_INI = Path("alembic.ini")
 def build_commands() -> typer.Typer:
     """Return the group of commands."""
     commands = typer.Typer(help="Migrate the database that DATABASE_TYPE selects.", no_args_is_help=True)
-    for command in (_init, _upgrade, _downgrade, _current, _check, _revision):
+    for command in (_init, _upgrade, _downgrade, _current, _check, _revision, _relay):
         # Alembic's numbers of steps back begin with a dash.
         commands.command(command.__name__[1:], context_settings={"ignore_unknown_options": command is _downgrade})(command)
     return commands
@@ -59,6 +59,26 @@ def _revision(
 ) -> None:
     """Write a new migration, with what the models have and the database has not."""
     _run("revision", config, message, autogenerate)
+
+
+def _relay(
+    database: Annotated[
+        str | None, typer.Option(help="The named database instance; the main one where it is not given.")
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="The named queue instance that gets the tasks; the main one likewise.")
+    ] = None,
+) -> None:
+    """Take the tasks of committed transactions from the outbox to the queue, until interrupted."""
+    import asyncio
+
+    from indiaai_db.outbox.serving import serve
+
+    try:
+        asyncio.run(serve(database, queue))
+    except IndiaAIError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 def _run(name: str, config: Path, *arguments: Any) -> None:
