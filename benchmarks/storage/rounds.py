@@ -33,14 +33,20 @@ class WorkerFailed(Exception):
 class Worker:
     """The process of one contender, for one phase of one round."""
 
-    def __init__(self, script: str, contender: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, script: str, contender: str, options: Mapping[str, Any], *, python: str = sys.executable) -> None:
         """Start the process and wait until its client is ready.
+
+        Args:
+            script: The benchmark whose worker it is.
+            contender: The contender's name.
+            options: What the worker is started with.
+            python: The interpreter of the contender's environment, where that is one of its own.
 
         Raises:
             WorkerFailed: It did not get that far.
         """
         self.contender = contender
-        command = [sys.executable, script, "--worker", contender, "--options", json.dumps(dict(options))]
+        command = [python, script, "--worker", contender, "--options", json.dumps(dict(options))]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
