@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -200,6 +201,12 @@ class FakeQueue(BareQueue):
     """A queue that declares what the worker makes use of."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"retry", "cancel", "delay", "dedupe"})
+
+    async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+        """Lease up to `limit` tasks, in one step: a call that is cancelled keeps none."""
+        first = await self.dequeue(timeout)
+        due = (entry for entry in self.entries.values() if self._is_due(entry))
+        return [] if first is None else [first, *(self._lease(entry) for entry in islice(due, limit - 1))]
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt."""

@@ -12,6 +12,7 @@ from indiaai_core.worker.leases import Interruption
 from indiaai_core.worker.outage import Outage
 from indiaai_core.worker.pace import Pace
 from indiaai_core.worker.rate import RateLimit
+from indiaai_core.worker.settlement import RELEASE_SECONDS
 from indiaai_core.worker.source import Delivery, Source
 from indiaai_core.worker.throttle import Throttle
 
@@ -83,6 +84,8 @@ class Intake:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        for source in self._sources:
+            source.call.deadline = min(source.call.deadline, self._clock() + RELEASE_SECONDS)
         unbegun = [*self._throttle.empty(), *(delivery for source in self._sources for delivery in source.stock)]
         for source in self._sources:
             source.stock.clear()
@@ -213,10 +216,15 @@ class Intake:
     async def _ask(self, source: Source, limit: int, wait_seconds: float) -> None:
         asked_at = self._clock()
         source.asked = 0 if wait_seconds else limit
+        # A call that does not wait is under way to its tasks: cut off by a stop, it would leave them to their leases.
+        source.call = anyio.CancelScope(shield=not wait_seconds)
         try:
-            tasks = await source.service.dequeue_many(limit, wait_seconds)
+            with source.call:
+                tasks = await source.service.dequeue_many(limit, wait_seconds)
         finally:
             source.asked = 0
+        if source.call.cancelled_caught:
+            return
         source.is_dry = len(tasks) < limit
         self.accept(source, tasks, asked_at=asked_at)
         if not tasks and wait_seconds:
