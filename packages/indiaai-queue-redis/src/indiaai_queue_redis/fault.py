@@ -1,17 +1,48 @@
-"""What the server or its client says is wrong, as our errors; imported by the link to the server.
+"""What the servers or their client say is wrong, as our errors; imported by the link to the servers.
 
-The client turns an error's code into a class and drops it from the text, but only where the code comes first: Redis 6.2
-wraps whatever fails inside a script into a general error, whose text names the code. So both are looked at.
+A server's error begins with a code. The client turns some codes into classes and drops them from the text, and Redis 6.2 wraps
+whatever fails inside a script into a general error, whose text names the code. So both are looked at.
 """
 
 from __future__ import annotations
 
+import re
+
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError, QueueError, QueueFull
 from indiaai_queue_redis.settings import RedisSettings
 
-__all__ = ["translate"]
+__all__ = ["full", "translate"]
 
-PASSING = ("READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "UNBLOCKED")
+PASSING = (
+    "READONLY",  # a replica, or a primary that stepped down
+    "MOVED",  # a node that no longer has the queue
+    "ASK",  # one that is handing it over; nothing is run on half of a queue
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNBLOCKED",
+    "ERR max number of clients reached",
+    "INDIAAIFORMAT 1 in",  # somebody spread the queue this very moment, which the next call knows
+)
+
+
+def full(settings: RedisSettings) -> QueueFull:
+    """Return what to raise where the queue has as many tasks as it may."""
+    held = f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks"
+    return QueueFull(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS.")
+
+
+MISFITS = {
+    "CROSSSLOT": ("puts the queue's keys into several slots", "a server that knows hash tags, as every Redis Cluster does"),
+    "No such master": ("names no sentinel that knows that service", "the name under which the sentinels know the primary"),
+    "SELECT is not allowed": ("is a cluster, which has no databases", "an address without a database"),
+    "DB index is out of range": ("has no such database", "the number of a database that there is"),
+}
+"""What is wrong with the address, by what the server says to it, and what would be right."""
 
 
 def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
@@ -19,16 +50,17 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     from redis import exceptions as redis
 
     said, where = str(error).rstrip(".") or type(error).__name__, f"Redis at {settings.server}"
-    if "INDIAAIFULL" in said:
-        held = f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks"
-        return QueueFull(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS.")
-    if isinstance(error, redis.OutOfMemoryError) or "OOM command" in said:
+    if _has(said, "INDIAAIFULL"):
+        return full(settings)
+    if isinstance(error, redis.OutOfMemoryError) or _has(said, "OOM"):
         return QueueFull(f"{where} is out of memory and takes no more tasks. Let workers catch up, or raise its maxmemory.")
+    passing = (redis.ReadOnlyError, redis.ClusterError, redis.ClusterDownError, redis.TryAgainError, redis.AskError)
+    if isinstance(error, passing) or _has(said, *PASSING):
+        return BackendUnavailable(f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it.")
     fault = _misfit(error, said, settings)
     if fault:
         return ConfigurationError(f"The queue {settings.queue_name!r} cannot be used. {fault}.", faults=[fault])
-    passing = (redis.ReadOnlyError, redis.ClusterDownError, redis.TryAgainError)
-    if isinstance(error, redis.ResponseError) and not isinstance(error, passing) and not _has(said, *PASSING):
+    if isinstance(error, redis.ResponseError):
         return QueueError(f"{where} refused a command of the queue {settings.queue_name!r}: {said}")
     return BackendUnavailable(f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it.")
 
@@ -37,23 +69,21 @@ def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | Non
     """Return what is wrong with the settings, if that is it."""
     from redis import exceptions as redis
 
-    if isinstance(error, redis.NoPermissionError) or _has(said, "NOPERM", "ACL failure", "permissions to access"):
-        found = f"its user may not do at {settings.server} what the queue needs"
-        return Fault("REDIS_URL", found, f"a user with the right to the keys {settings.base}* and to scripts")
-    if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(
-        said, "NOAUTH", "WRONGPASS", "unauthenticated"
-    ):
-        return Fault("REDIS_URL", f"{settings.server} does not let its user in", "a user and a password that the server knows")
-    if isinstance(error, redis.AskError | redis.ClusterCrossSlotError) or _has(said, "MOVED ", "CROSSSLOT"):
-        return Fault(
-            "REDIS_URL", f"{settings.server} is a node of a cluster", "a single server, which is what is served so far"
-        )
     if "INDIAAIFORMAT" in said:
         version = said.partition("INDIAAIFORMAT ")[2].split(" ")[0]
         remedy = "use the version of indiaai-queue-redis that wrote it, or another name"
         return Fault("REDIS_QUEUE_NAME", f"that queue is kept in format {version}", "a queue in format 1", remedy)
-    return None
+    if isinstance(error, redis.NoPermissionError) or _has(said, "NOPERM", "ACL failure", "permissions to access"):
+        found = f"its user may not do at {settings.server} what the queue needs"
+        return Fault("REDIS_URL", found, f"a user with the right to the keys {settings.base[:-2]}* and to scripts")
+    if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(
+        said, "NOAUTH", "WRONGPASS", "unauthenticated"
+    ):
+        return Fault("REDIS_URL", f"{settings.server} does not let its user in", "a user and a password that the server knows")
+    misfit = next((misfit for word, misfit in MISFITS.items() if word in said), None)
+    return Fault("REDIS_URL", f"{settings.server} {misfit[0]}", misfit[1]) if misfit else None
 
 
 def _has(text: str, *words: str) -> bool:
-    return any(word in text for word in words)
+    """Tell whether one of the words is there as a word: `BUSY` is not in `BUSYGROUP`."""
+    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in words)
