@@ -31,8 +31,8 @@ class Rounds(Generic[Item]):
 
     Who waits, waits at all partitions. A cluster cannot be asked for the first of several keys that lie in different slots, so
     one watch stands at each while anybody waits, for all who wait in this loop. It takes a wake-up away and leases nothing, so
-    that no more is leased than was asked for. Who is woken leases; if nobody waits any more, the wake-up is put back. Should this
-    process die in between, the others find the task when their own watch ends, a few seconds later.
+    that no more is leased than was asked for. Who is woken leases; if nobody waits any more, the wake-up is put back. Should
+    this process die in between, the others find the task when their own watch ends, a few seconds later.
     """
 
     def __init__(self, count: int, *, claim: Claim[Item], watch: Watch) -> None:
