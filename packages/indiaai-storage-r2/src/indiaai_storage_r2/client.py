@@ -7,17 +7,19 @@ import base64
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 
 from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.errors import client_errors, translate
 from indiaai_storage_r2.lean.client import LeanClient
+from indiaai_storage_r2.lean.exchanges import Exchange
 from indiaai_storage_r2.lean.failures import Refused, Unanswered
 from indiaai_storage_r2.lean.trust import has_proxy
 from indiaai_storage_r2.retries import RetryPolicy
@@ -33,6 +35,8 @@ __all__ = ["Connection"]
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Question = Callable[[], tuple[str, Mapping[str, Any]] | None]
 
 _SETTLE_SECONDS = 2.0
 
@@ -56,6 +60,8 @@ class Connection:
         self._client: S3Client | None = None
         self._lean: LeanClient | None = None
         self._data_client: S3Client | None = None
+        self._loop_client: LeanClient | None = None
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     def client(self) -> S3Client:
         """Return the client; made at the first call, which takes about half a second, most of it boto3's import."""
@@ -68,7 +74,8 @@ class Connection:
         """Return the client of the data plane, which has boto3's methods for one object or one part."""
         if self._data_client is None:
             is_lean = self.settings.data_plane == "lean" and not _warn_of_proxy(self.settings.endpoint)
-            self._data_client = cast("S3Client", self.lean_client()) if is_lean else self.client()
+            self._loop_client = self.lean_client() if is_lean else None
+            self._data_client = cast("S3Client", self._loop_client) if is_lean else self.client()
         return self._data_client
 
     def lean_client(self) -> LeanClient:
@@ -109,9 +116,55 @@ class Connection:
         stop: Callable[[], object] | None = None,
         retries: RetryPolicy | None = None,
     ) -> T:
-        """Make a request of the data plane: one that gets, heads, puts or deletes one object, or puts one part; as `call`."""
-        attempt = partial(self.run, partial(self._exchange, request, key), stop=stop)
+        """Make a request of the data plane: one about one object, or an upload of one; as `call`."""
+        attempt = partial(self._exchange, partial(self.ask, request, key), stop=stop)
         return await (retries or self.retries).run(attempt)
+
+    async def _exchange(self, function: Callable[[], T], *, stop: Callable[[], object] | None) -> T:
+        async with self._turns():
+            return await self.run(function, stop=stop)
+
+    async def converse(
+        self, question: Question, read: Callable[[Any], T], *, key: str, stop: Callable[[], object] | None = None
+    ) -> T:
+        """Ask for something small, on the event loop where a connection waits, else in a worker thread; as `exchange`.
+
+        Args:
+            question: Returns a method of the client's and its arguments, or None where there is nothing to ask any more.
+            read: Called with the answer, on the event loop if all of it is there, else in a thread.
+            key: The key it is about, for the errors.
+            stop: Given for a write; see `call`.
+        """
+        return await self.retries.run(partial(self._converse, question, read, key=key, stop=stop))
+
+    async def _converse(
+        self, question: Question, read: Callable[[Any], T], *, key: str, stop: Callable[[], object] | None
+    ) -> T:
+        async with self._turns():
+            begun = self._begin(question)
+            if begun is None:
+                return await self.run(partial(self.ask, partial(_answer, question, read), key), stop=stop)
+            try:
+                is_whole = await begun.arrive()
+            except Unanswered as error:
+                raise translate(error, key=key, settings=self.settings) from error
+            except asyncio.CancelledError:
+                if stop is not None:  # a write has gone out: the caller is told when nothing changes any more
+                    await self.finish(begun.finish, seconds=_SETTLE_SECONDS)
+                raise
+            finish = partial(self.ask, lambda _: read(begun.finish()), key)
+            return finish() if is_whole else await self.run(finish, stop=stop)
+
+    def _begin(self, question: Question) -> Exchange | None:
+        lean = self._loop_client
+        if lean is None or not lean.has_idle():
+            return None
+        asked = question()
+        return lean.begin(*asked) if asked else None
+
+    def _turns(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        return self._semaphores.get(loop) or self._semaphores.setdefault(loop, asyncio.Semaphore(self.settings.pool_size))
 
     async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
         """Call a function in a worker thread; see `call` for `stop`."""
@@ -142,8 +195,12 @@ class Connection:
             return None
 
     async def aclose(self) -> None:
-        """End the threads once they have done what they are at, and close the sockets."""
-        await anyio.to_thread.run_sync(self._close)
+        """End the threads once what was asked for before is done, and close the sockets."""
+        turns = self._turns()
+        async with AsyncExitStack() as stack:
+            for _ in range(self.settings.pool_size):
+                await stack.enter_async_context(turns)
+            await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:
         self._workers.close()
@@ -161,7 +218,8 @@ class Connection:
         except KeyError as error:
             raise self._not_a_store(error) from error
 
-    def _exchange(self, request: Callable[[S3Client], T], key: str) -> T:
+    def ask(self, request: Callable[[S3Client], T], key: str = "") -> T:
+        """Make a request of the data plane, once, in this very thread; raises what `exchange` raises."""
         client = self.data_client()
         if client is self._client:
             return self._request(request, key)
@@ -175,6 +233,11 @@ class Connection:
     def _not_a_store(self, error: KeyError) -> BackendUnavailable:
         # Something between us and the store answered in its place.
         return BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.")
+
+
+def _answer(question: Question, read: Callable[[Any], T], client: S3Client) -> T:
+    asked = question()
+    return read(getattr(client, asked[0])(**asked[1]) if asked else None)
 
 
 def _warn_of_proxy(endpoint: str) -> bool:

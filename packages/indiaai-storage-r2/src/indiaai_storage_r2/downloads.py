@@ -5,15 +5,12 @@ from __future__ import annotations
 import io
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from indiaai_core import BackendUnavailable, ObjectNotFound
 from indiaai_storage_r2.client import Connection
 from indiaai_storage_r2.digests import expected_digest
 from indiaai_storage_r2.errors import RequestRefused
-
-if TYPE_CHECKING:
-    from types_boto3_s3.client import S3Client
 
 __all__ = ["DamagedObject", "Reader"]
 
@@ -54,7 +51,7 @@ class Reader:
         return block.getvalue()
 
     async def read_into(self, sink: io.BytesIO, max_bytes: int) -> bool:
-        """Write the next bytes, at most so many, in a worker thread; return False at the end.
+        """Write the next bytes, at most so many; return False at the end.
 
         Raises:
             ObjectNotFound: There is no object; raised by the first read only.
@@ -65,7 +62,7 @@ class Reader:
             return False
         try:
             until = self._position + max_bytes
-            await self._connection.exchange(partial(self._read, sink=sink, until=until), key=self._key)
+            await self._connection.converse(self._question, partial(self._read, sink=sink, until=until), key=self._key)
         except (RequestRefused, ObjectNotFound) as error:
             status = error.status if isinstance(error, RequestRefused) else 404
             if status == 416:  # the range starts behind the end
@@ -86,11 +83,24 @@ class Reader:
         if self._body is not None or self._lock.locked():
             self._connection.release(self._release)
 
-    def _read(self, client: S3Client, *, sink: io.BytesIO, until: int) -> None:
+    def _question(self) -> tuple[str, dict[str, Any]] | None:
+        if self._body is not None:
+            return None
+        parameters: dict[str, Any] = {"Bucket": self._connection.settings.bucket_name, "Key": self._key}
+        if self._has_range():
+            parameters["Range"] = f"bytes={self._position}-{'' if self._end is None else self._end - 1}"
+        if self._etag:
+            parameters["IfMatch"] = f'"{self._etag}"'
+        return "get_object", parameters
+
+    def _has_range(self) -> bool:
+        return bool(self._position) or self._end is not None
+
+    def _read(self, answer: Any, *, sink: io.BytesIO, until: int) -> None:
         with self._lock:
             try:
-                if self._body is None:
-                    self._open(client)
+                if answer is not None:
+                    self._open(answer)
                 while self._body is not None and self._position < until:
                     # While one piece is digested the next ones arrive: the system has room for some of them.
                     piece = self._body.read(min(_PIECE_BYTES, until - self._position))
@@ -102,18 +112,12 @@ class Reader:
                 self._drop()
                 raise
 
-    def _open(self, client: S3Client) -> None:
-        parameters: Any = {}
-        if self._position or self._end is not None:
-            parameters["Range"] = f"bytes={self._position}-{'' if self._end is None else self._end - 1}"
-        if self._etag:
-            parameters["IfMatch"] = f'"{self._etag}"'
-        answer = client.get_object(Bucket=self._connection.settings.bucket_name, Key=self._key, **parameters)
+    def _open(self, answer: Any) -> None:
         self._body = answer["Body"]
         etag = answer["ETag"].strip('"')
         if self._etag and etag != self._etag:  # a store that does not know If-Match
             raise RequestRefused("Another version was answered.", code="PreconditionFailed", status=412)
-        if "Range" in parameters and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
+        if self._has_range() and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
             raise RequestRefused(f"The store answered another range of {self._key!r}.", code="InvalidRange", status=200)
         if self._is_whole and not self._etag:
             self._check = expected_digest(etag, answer.get("Metadata", {}))

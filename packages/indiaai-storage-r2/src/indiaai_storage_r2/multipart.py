@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import anyio
 
-from indiaai_core import StorageError
+from indiaai_core import IndiaAIError, StorageError
 from indiaai_storage_r2.client import Connection
 from indiaai_storage_r2.digests import combine, require_etag
-from indiaai_storage_r2.errors import client_errors
 from indiaai_storage_r2.sources import MAX_PARTS
 
 if TYPE_CHECKING:
@@ -79,11 +78,11 @@ class Multipart:
             condition: The header on which the store decides at the end.
         """
         try:
-            await self._connection.call(partial(self._create, description=description), key=self._key)
+            await self._connection.exchange(partial(self._create, description=description), key=self._key)
             parts = await self._send_all(items, send=send)
             await before_end(parts)
             complete = partial(self._complete, parts=parts, condition=condition or {})
-            await self._connection.call(complete, key=self._key, stop=_let_it_end)
+            await self._connection.exchange(complete, key=self._key, stop=_let_it_end)
         except BaseException:
             # The call is the thread's: a second cancellation ends the waiting, and not the abort.
             await self._connection.finish(self._abort, seconds=_ABORT_SECONDS)
@@ -130,6 +129,6 @@ class Multipart:
         with self._lock:
             for wait in _ABORT_WAITS if self.id else ():
                 time.sleep(wait)
-                with suppress(*client_errors()):
-                    self._connection.client().abort_multipart_upload(**self._target, UploadId=self.id)
+                with suppress(IndiaAIError):
+                    self._connection.ask(lambda client: client.abort_multipart_upload(**self._target, UploadId=self.id))
                     return

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
@@ -192,7 +193,7 @@ class R2StorageService(StorageService):
             await self._head(key)
         except ObjectNotFound:
             return False
-        await self._connection.exchange(lambda client: client.delete_object(Bucket=self._bucket, Key=key), key=key)
+        await self._connection.converse(partial(self._about, "delete_object", key), _done, key=key)
         return True
 
     async def stat(self, file_key: str) -> ObjectInfo:
@@ -267,17 +268,17 @@ class R2StorageService(StorageService):
         return self._connections.get(process) or self._connections.setdefault(process, Connection(self.settings))
 
     async def _head(self, key: str) -> Any:
-        def ask(client: S3Client) -> Any:
-            return _whole(client.head_object(Bucket=self._bucket, Key=key))
-
         try:
-            return await self._connection.exchange(ask, key=key)
+            return await self._connection.converse(partial(self._about, "head_object", key), _whole, key=key)
         except ObjectNotFound:
             # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
             if not self._connection.has_bucket:
                 with suppress(StorageError, BackendUnavailable):
                     await self._ask_for_nothing()
             raise
+
+    def _about(self, operation: str, key: str) -> tuple[str, dict[str, Any]]:
+        return operation, {"Bucket": self._bucket, "Key": key}
 
     async def _ask_for_nothing(self) -> None:
         ask: Any = {"Bucket": self._bucket, "Key": _NO_SUCH_KEY, "Range": "bytes=0-0"}
@@ -305,6 +306,10 @@ def _headers(cache_control: str | None, content_disposition: str | None) -> dict
         "ContentDisposition": check_content_disposition(content_disposition),
     }
     return {name: value for name, value in headers.items() if value}
+
+
+def _done(_: Any) -> None:
+    """Take an answer that says nothing but that it was done."""
 
 
 def _whole(head: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from indiaai_core import BackendUnavailable, ObjectExists, ObjectNotFound
@@ -12,9 +13,10 @@ from indiaai_core.storage import FileData
 from indiaai_storage_r2.client import Connection
 from indiaai_storage_r2.digests import require_etag
 from indiaai_storage_r2.errors import RequestRefused
+from indiaai_storage_r2.lean.exchanges import MAX_WHOLE_BYTES
 from indiaai_storage_r2.metadata import PART_SIZE, SHA256, UPLOAD_ID
 from indiaai_storage_r2.multipart import Multipart, Part
-from indiaai_storage_r2.payloads import Payload
+from indiaai_storage_r2.payloads import MemoryPayload, Payload
 from indiaai_storage_r2.sources import Source, one_payload, open_source
 
 if TYPE_CHECKING:
@@ -79,23 +81,34 @@ class Upload:
             await self._resolve(error)
 
     async def _put(self, payload: Payload) -> None:
-        body: Any = payload
+        question = partial(self._question, payload)
+        if isinstance(payload, MemoryPayload) and len(payload) <= MAX_WHOLE_BYTES:
+            await self._connection.converse(question, self._accept, key=self._key, stop=payload.stop)
+            return
 
         def put(client: S3Client) -> None:
-            md5, sha256 = payload.digests()
-            self._etag = md5.hex()
+            _, parameters = question()
             with payload.sending():
-                answer = client.put_object(
-                    **self._target,
-                    **self._headers,
-                    **self._condition,
-                    Metadata={**self._metadata, SHA256: sha256.hex()},
-                    Body=body,
-                    ContentMD5=payload.content_md5(),
-                )
-            require_etag(answer["ETag"], expected=self._etag)
+                answer = client.put_object(**parameters)
+            self._accept(answer)
 
         await self._connection.exchange(put, key=self._key, stop=payload.stop)
+
+    def _question(self, payload: Payload) -> tuple[str, dict[str, Any]]:
+        md5, sha256 = payload.digests()
+        self._etag = md5.hex()
+        payload.seek(0)
+        return "put_object", {
+            **self._target,
+            **self._headers,
+            **self._condition,
+            "Metadata": {**self._metadata, SHA256: sha256.hex()},
+            "Body": payload,
+            "ContentMD5": payload.content_md5(),
+        }
+
+    def _accept(self, answer: Any) -> None:
+        require_etag(answer["ETag"], expected=self._etag)
 
     async def _put_parts(self, first: list[Payload], *, source: Source) -> None:
         if self._condition:  # the store decides at the end: this saves sending all of it in vain

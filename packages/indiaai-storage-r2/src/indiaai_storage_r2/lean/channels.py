@@ -16,6 +16,7 @@ __all__ = ["Channel", "Host", "Pool"]
 
 _RECEIVED_BYTES = 64 * 1024
 _LAST_WORDS_SECONDS = 1.0
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Host(NamedTuple):
@@ -35,12 +36,14 @@ class Channel:
         socket: The socket, which waits for so long as the store may be silent.
         is_used: Whether an answer has come on it, so that the other side may have closed it since.
         is_begun: Whether anything of the request at hand has gone out.
+        seconds: How long the store may be silent.
         received: What has arrived and was not taken yet.
     """
 
     def __init__(self, connected: socket.socket) -> None:
         """Take over a connected socket."""
         self.socket = connected
+        self.seconds = connected.gettimeout() or 0.0
         self.is_used = False
         self.is_begun = False
         self.received = b""
@@ -59,12 +62,31 @@ class Channel:
         except OSError as error:
             raise _unanswered(error) from error
 
+    def send_at_once(self, data: bytes) -> bytes:
+        """Send what goes out without waiting, and return the rest; from now on nothing waits, until `wait_patiently`.
+
+        TLS may have begun a record with the rest, which has to be sent next and as it is.
+        """
+        try:
+            self.socket.settimeout(0)
+            sent = self.socket.send(data)
+        except _NOT_NOW:
+            sent = 0
+        except OSError as error:
+            raise _unanswered(error) from error
+        self.is_begun = True
+        return data[sent:]
+
+    def wait_patiently(self) -> None:
+        """Wait from now on for so long as the store may be silent."""
+        self.socket.settimeout(self.seconds)
+
     def send_until_answered(self, data: bytes | memoryview) -> bool:
         """Send all of it, but no more once something arrives; tell whether all went out."""
         view = memoryview(data)
         try:
             while view:
-                if _wait(self.socket, or_writable=True, seconds=self.socket.gettimeout()) and self._has_more():
+                if _wait(self.socket, or_writable=True, seconds=self.seconds) and self._has_more():
                     return False
                 view = view[self.socket.send(view) :]
         except OSError as error:
@@ -109,20 +131,28 @@ class Channel:
         with suppress(OSError):
             self.socket.close()
 
-    def _has_more(self) -> bool:
+    def has_more(self) -> bool:
+        """Add to `received` what is there, on a socket on which nothing waits; tell whether anything was.
+
+        Raises:
+            OSError: The connection broke.
+        """
         # Over TLS what arrived may be a ticket of the session, which only a read tells from an answer.
-        seconds = self.socket.gettimeout()
-        self.socket.settimeout(0)
         try:
             data = self.socket.recv(_RECEIVED_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except _NOT_NOW:
             return False
-        finally:
-            self.socket.settimeout(seconds)
         if not data:
-            raise ConnectionResetError("the connection was closed while a body was sent")
-        self.received += data
+            raise ConnectionResetError("the connection was closed before its answer")
+        self.received = self.received + data if self.received else data
         return True
+
+    def _has_more(self) -> bool:
+        self.socket.settimeout(0)
+        try:
+            return self.has_more()
+        finally:
+            self.wait_patiently()
 
     def _has_last_words(self) -> bool:
         try:
@@ -146,11 +176,19 @@ class Pool:
 
     def take(self) -> Channel:
         """Return the connection that was used last, or a new one where none is alive."""
+        return self.take_idle() or self.connect()
+
+    def has_idle(self) -> bool:
+        """Tell whether a connection waits, alive or not."""
+        return bool(self._idle)
+
+    def take_idle(self) -> Channel | None:
+        """Return the connection that was used last; None where none is alive."""
         while True:
             try:
                 channel = self._idle.pop()
             except IndexError:
-                return self.connect()
+                return None
             if channel.is_quiet():
                 return channel
             channel.close()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from indiaai_storage_r2.lean.answers import Body, open_body, read_head
+from indiaai_storage_r2.lean.answers import Body, Head, open_body, read_head
 from indiaai_storage_r2.lean.channels import Channel, Host, Pool
+from indiaai_storage_r2.lean.exchanges import Exchange
 from indiaai_storage_r2.lean.failures import ConnectionCut, Unanswered
-from indiaai_storage_r2.lean.operations import Operation, read_members, read_operation, read_refusal
+from indiaai_storage_r2.lean.operations import Operation, read_members, read_operation, read_refusal, read_result
 from indiaai_storage_r2.lean.signatures import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, encode_query
 from indiaai_storage_r2.lean.trust import make_context
 
 __all__ = ["LeanClient"]
+
+Send = Callable[[Channel], bool]
 
 _SMALL_BYTES = 128 * 1024
 _PIECE_BYTES = 256 * 1024
@@ -23,7 +27,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 
 
 class LeanClient:
-    """Gets, heads, puts and deletes one object, puts one part, and signs URLs. Threads may share it; it blocks.
+    """Gets, heads, puts and deletes one object, in parts or whole, and signs URLs. Threads may share it; it blocks.
 
     Each operation takes those of boto3's parameters that this package uses, and answers what boto3 would.
     """
@@ -88,6 +92,18 @@ class LeanClient:
         """Remove an object."""
         return self._ask("delete_object", parameters)
 
+    def create_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
+        """Begin an object that comes in parts, and return its `UploadId`."""
+        return self._ask("create_multipart_upload", parameters)
+
+    def complete_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
+        """Put an object together from its parts, and return its `ETag`."""
+        return self._ask("complete_multipart_upload", parameters)
+
+    def abort_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
+        """Give up an object that comes in parts, and the parts that are there."""
+        return self._ask("abort_multipart_upload", parameters)
+
     def generate_presigned_url(
         self,
         ClientMethod: str,  # noqa: N803 - boto3's name
@@ -104,20 +120,51 @@ class LeanClient:
         """Close the connections; one that is in use is closed when it is done."""
         self._pool.close()
 
+    def has_idle(self) -> bool:
+        """Tell whether a connection waits for a request, as far as is known."""
+        return self._pool.has_idle()
+
+    def begin(self, name: str, parameters: Mapping[str, Any]) -> Exchange | None:
+        """Send a small request on a kept connection, without waiting; None where there is no such connection.
+
+        Args:
+            name: The method that would ask the same, such as `get_object`.
+            parameters: Its arguments; a `Body` of `MAX_WHOLE_BYTES` at most, in memory.
+        """
+        channel = self._pool.take_idle()
+        if channel is None:
+            return None
+        try:
+            asked = read_operation(name, parameters, base=self._base)
+            text = b"".join((self._head(asked, len(asked.body)), *_pieces(asked.body, len(asked.body))))
+            rest = channel.send_at_once(text)
+        except Unanswered:  # closed by the store since: nothing went out
+            channel.close()
+            return None
+        except BaseException:
+            channel.close()
+            raise
+        return Exchange(channel, method=asked.method, rest=rest, finish=partial(self._finish, asked))
+
+    def _finish(self, asked: Operation, channel: Channel, rest: bytes, head: Head | None) -> dict[str, Any]:
+        return self._insist(channel, asked, partial(_send_rest, rest=rest), head=head)
+
     def _ask(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         asked = read_operation(name, parameters, base=self._base)
-        size = len(asked.body)
-        text = self._head(asked, size)
-        channel = self._pool.take()
+        text = self._head(asked, len(asked.body))
+        return self._insist(self._pool.take(), asked, partial(_send, head=text, body=asked.body))
+
+    def _insist(self, channel: Channel, asked: Operation, send: Send, *, head: Head | None = None) -> dict[str, Any]:
         try:
-            return self._converse(channel, asked, text=text, size=size)
+            return self._converse(channel, asked, send, head=head)
         except ConnectionCut:
             # Closed by the store while it waited for us, which it may do. What has not gone out cannot have been done,
             # and what only asks can be asked again; whether anything else was done, nobody knows.
             is_harmless = asked.method in ("GET", "HEAD") or not channel.is_begun
             if not channel.is_used or not is_harmless:
                 raise
-        return self._converse(self._pool.connect(), asked, text=text, size=size)
+        text = self._head(asked, len(asked.body))
+        return self._converse(self._pool.connect(), asked, partial(_send, head=text, body=asked.body))
 
     def _head(self, asked: Operation, size: int) -> bytes:
         lines = self._signer.sign_headers(
@@ -127,8 +174,9 @@ class LeanClient:
             headers=asked.headers,
             payload=self._payload(asked, size),
         )
-        target = f"{asked.path}?{encode_query(asked.query)}" if asked.query else asked.path
-        length = f"content-length: {size}\r\n" if asked.method in ("PUT", "DELETE") else ""
+        # As botocore: a name without a value stands alone here, and not where it is signed.
+        target = f"{asked.path}?{encode_query(asked.query).removesuffix('=')}" if asked.query else asked.path
+        length = "" if asked.method in ("GET", "HEAD") else f"content-length: {size}\r\n"
         end = "accept-encoding: identity\r\nuser-agent: indiaai-storage-r2\r\n\r\n"
         return f"{asked.method} {target} HTTP/1.1\r\n{lines}{length}{end}".encode()
 
@@ -136,7 +184,7 @@ class LeanClient:
         # As botocore: TLS keeps the bytes from being changed; without it, the signature has to.
         if not size and asked.method != "PUT":
             return EMPTY_SHA256
-        if self._is_tls:
+        if self._is_tls and asked.method == "PUT":
             return UNSIGNED_PAYLOAD
         if hasattr(asked.body, "sha256"):  # it knows, or computes it beside what else is asked of its bytes
             return str(asked.body.sha256())
@@ -145,10 +193,10 @@ class LeanClient:
             digest.update(piece)
         return digest.hexdigest()
 
-    def _converse(self, channel: Channel, asked: Operation, *, text: bytes, size: int) -> dict[str, Any]:
+    def _converse(self, channel: Channel, asked: Operation, send: Send, *, head: Head | None = None) -> dict[str, Any]:
         try:
-            is_whole = _send(channel, text, asked.body, size=size)
-            head = read_head(channel, seconds=self._read_seconds)
+            is_whole = send(channel)
+            head = head or read_head(channel, seconds=self._read_seconds)
             release = self._pool.give if is_whole and head.is_kept_alive else Channel.close
             body = open_body(head, channel, method=asked.method, release=release)
         except BaseException:
@@ -159,6 +207,8 @@ class LeanClient:
         answer = read_members(head)
         if asked.method == "GET":
             answer["Body"] = body
+        elif asked.method == "POST":
+            answer.update(read_result(asked.name, head, content=_read_rest(body)))
         else:
             _read_rest(body)
         if not is_whole:
@@ -166,11 +216,18 @@ class LeanClient:
         return answer
 
 
-def _send(channel: Channel, head: bytes, body: Any, *, size: int) -> bool:
+def _send(channel: Channel, *, head: bytes, body: Any) -> bool:
+    size = len(body)
     if size > _SMALL_BYTES:
         channel.send(head)
         return all(channel.send_until_answered(piece) for piece in _pieces(body, size))
     channel.send(b"".join((head, *_pieces(body, size))))
+    return True
+
+
+def _send_rest(channel: Channel, *, rest: bytes) -> bool:
+    if rest:
+        channel.send(rest)
     return True
 
 

@@ -1,0 +1,119 @@
+"""Small requests that are sent and awaited on the event loop, without a thread; imported by the lean client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from indiaai_storage_r2.lean.answers import Head, parse_head
+from indiaai_storage_r2.lean.channels import Channel
+from indiaai_storage_r2.lean.failures import Unanswered
+
+__all__ = ["MAX_WHOLE_BYTES", "Exchange"]
+
+MAX_WHOLE_BYTES = 32 * 1024
+"""The longest body that is digested on the event loop, which takes 70 µs; what is longer is a thread's."""
+
+_MAX_HEAD_BYTES = 16 * 1024
+_READ_TIMEOUT = "ReadTimeout: nothing came for the time that the store may be silent"
+
+
+class Exchange:
+    """One request that has gone out on a kept connection. Used by one task, once.
+
+    Everything but the plain case is left to a thread, which goes on where this stands and waits as it always does: an
+    answer that is long, odd or cut, and a request that did not go out whole.
+    """
+
+    def __init__(
+        self, channel: Channel, *, method: str, rest: bytes, finish: Callable[[Channel, bytes, Head | None], dict[str, Any]]
+    ) -> None:
+        """Take the connection, on which nothing waits any more.
+
+        Args:
+            channel: The connection.
+            method: The request's method, which tells whether the answer has a body.
+            rest: What could not be sent at once.
+            finish: Sends the rest and returns the answer; it is given the head, if that was taken from the connection.
+        """
+        self._channel = channel
+        self._method = method
+        self._rest = rest
+        self._finish = finish
+        self._head: Head | None = None
+        self._size = 0
+        self._is_finished = False
+
+    def __del__(self) -> None:
+        """Give up an answer that nobody waits for any more, and the connection with it."""
+        if not self._is_finished:
+            self._channel.close()
+
+    async def arrive(self) -> bool:
+        """Wait for the answer; tell whether `finish` now returns without waiting. Otherwise it is to be called in a thread.
+
+        Raises:
+            Unanswered: Nothing came for the time that the store may be silent.
+        """
+        if self._rest:
+            return False
+        loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[bool] = loop.create_future()
+        descriptor = self._channel.socket.fileno()
+        try:
+            loop.add_reader(descriptor, self._look)
+        except NotImplementedError:  # Windows' own loop
+            return False
+        timer = loop.call_later(self._channel.seconds, self._give_up)
+        try:
+            return await self._waiting
+        finally:
+            timer.cancel()
+            loop.remove_reader(descriptor)
+
+    def finish(self) -> dict[str, Any]:
+        """Return the answer; blocks, unless `arrive` has said otherwise. Raises what the client's other requests raise."""
+        self._is_finished = True
+        self._channel.wait_patiently()
+        return self._finish(self._channel, self._rest, self._head)
+
+    def _look(self) -> None:
+        if self._waiting.done():
+            return
+        try:
+            while self._channel.has_more():
+                if self._is_whole():
+                    self._waiting.set_result(True)
+                    return
+        except (OSError, Unanswered):  # the thread meets it again, and knows what it means
+            self._waiting.set_result(False)
+
+    def _is_whole(self) -> bool:
+        received = self._channel.received
+        if self._head is None:
+            end = received.find(b"\r\n\r\n")
+            if end < 0 and len(received) < _MAX_HEAD_BYTES:
+                return False
+            head = parse_head(received[:end])
+            self._size = _body_size(head, self._method)
+            received = self._channel.received = received[end + 4 :]
+            self._head = head
+        return len(received) >= self._size
+
+    def _give_up(self) -> None:
+        if self._waiting.done():
+            return
+        if self._channel.received or self._head:  # not silent: the thread waits for each piece so long
+            self._waiting.set_result(False)
+        else:
+            self._waiting.set_exception(Unanswered(_READ_TIMEOUT))
+
+
+def _body_size(head: Head, method: str) -> int:
+    if method == "HEAD" or head.status in (204, 304):
+        return 0
+    length = head.headers.get("content-length", "")
+    if head.status < 200 or "transfer-encoding" in head.headers or not length.isdecimal() or int(length) > MAX_WHOLE_BYTES:
+        raise Unanswered("not for the event loop")
+    return int(length)
