@@ -112,7 +112,8 @@ async def test_nothing_waits_longer_in_a_worker_than_a_handler_takes() -> None:
         await work_all(workers[1], queue)
 
     assert len(waits) == 80
-    assert max(waits) < 0.1 + 0.1
+    # A handler's time, and what a busy machine adds; leased without measure, the last would wait for ten.
+    assert max(waits) < 0.1 + 0.3
 
 
 async def test_a_backend_that_cannot_give_back_is_not_asked_ahead_of_need(worker: Worker) -> None:
@@ -221,7 +222,7 @@ async def test_a_lease_that_ended_while_the_loop_was_blocked_is_given_back(worke
     async def process(task: Task) -> None:
         calls.append(task.id)
         if len(calls) == 1:
-            time.sleep(0.4)
+            time.sleep(0.4)  # noqa: ASYNC251 - that it blocks is what is tested
 
     await queue.enqueue("process")
     await queue.enqueue("process")
@@ -276,9 +277,7 @@ async def test_an_answer_that_holds_no_task_is_survived(
     assert "gave None where a Task belongs" in caplog.text
 
 
-async def test_a_delivery_that_is_answered_twice_is_settled_once(
-    worker: Worker, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_delivery_that_is_answered_twice_is_settled_once(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     """The second of two deliveries under one lease finds it settled, and changes nothing."""
     caplog.set_level(logging.WARNING, "indiaai.worker")
 

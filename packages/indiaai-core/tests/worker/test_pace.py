@@ -24,13 +24,11 @@ def test_what_is_leased_ahead_is_a_twentieth_of_a_second_s_work(worked: int, ahe
 
 def test_a_worker_that_becomes_slow_leases_less_ahead() -> None:
     """What was worked counts for a second; then only what is worked now does."""
-    now = 0.0
-    pace = Pace(lambda: now)
-    seen = []
+    times = iter([0.0, 0.5, 0.9, 1.0, 1.5])
+    pace = Pace(lambda: next(times))
 
     pace.worked = 400
-    for now in (0.5, 0.9, 1.0, 1.5):
-        seen.append(pace.ahead())
+    seen = [pace.ahead() for _ in range(4)]
 
     assert seen == [20, 20, 0, 0]
 

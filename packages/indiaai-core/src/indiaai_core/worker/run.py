@@ -69,7 +69,7 @@ class Run:
 
     async def work(self) -> None:
         """Take and work tasks until `stop`, or until cancelled, which stops without grace."""
-        names = ", ".join(_describe(source) for source in self._sources)
+        names = ", ".join(source.describe(with_weight=len(self._sources) > 1) for source in self._sources)
         handlers = ", ".join(sorted(self._registry.handlers))
         logger.info("Working %s, up to %d at once: %s", names, self._concurrency, handlers)
         async with self._serviced(self._timer.run):
@@ -210,11 +210,6 @@ async def _serve(ending: anyio.CancelScope, services: Sequence[Service]) -> None
         async with anyio.create_task_group() as group:
             for service in services:
                 group.start_soon(service)
-
-
-def _describe(source: Source) -> str:
-    backend = type(source.service).__name__
-    return backend if source.name is None else f"{backend} {source.name!r}"
 
 
 def _interrupted(lease: Lease, why: Interruption) -> Outcome:

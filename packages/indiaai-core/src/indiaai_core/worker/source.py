@@ -67,6 +67,12 @@ class Source:
         """
         return "retry" in self.service.capabilities
 
+    def describe(self, *, with_weight: bool) -> str:
+        """Name the queue for the log."""
+        backend = type(self.service).__name__
+        name = backend if self.name is None else f"{backend} {self.name!r}"
+        return f"{name} with weight {self.weight}" if with_weight else name
+
 
 class Delivery(Lease):
     """A delivery from one of the run's queues, from its answer until it is settled.

@@ -28,7 +28,8 @@ class _Line:
         """Let one begin, if it is time."""
         if now < self.opens_at:
             return False
-        self.opens_at = max(self.opens_at, now - LENIENCE_SECONDS) + self.interval
+        is_late = now - self.opens_at > LENIENCE_SECONDS
+        self.opens_at = (now if is_late else self.opens_at) + self.interval
         return True
 
 

@@ -37,7 +37,6 @@ class Worker:
     it may be run, stopped and run again, and on several event loops.
 
     Attributes:
-        queues: The named queue instances that are worked, None being the main one, and the weight of each.
         middleware: Async callables `(task, call_next)` around every handler, the first one outermost.
         concurrency: How many tasks are worked at once.
         grace_seconds: How long running handlers may go on after `stop`.
@@ -79,7 +78,7 @@ class Worker:
             raise ValueError(f"grace_seconds={grace_seconds!r}: expected seconds from 0.")
         if blocking_seconds is not None and not blocking_seconds > 0:
             raise ValueError(f"blocking_seconds={blocking_seconds!r}: expected seconds above 0, or None.")
-        self.queues: Mapping[str | None, int] = MappingProxyType(_weights(queue))
+        self._queues = _weights(queue)
         self.middleware: list[Middleware] = []
         self.concurrency = concurrency
         self.grace_seconds = grace_seconds
@@ -87,6 +86,21 @@ class Worker:
         self.backoff = Backoff() if backoff is None else backoff
         self._registry = Registry()
         self._runs: set[Run] = set()
+
+    @property
+    def queues(self) -> Mapping[str | None, int]:
+        """The named queue instances that are worked, None being the main one, and the weight of each.
+
+        It may be set while nothing runs: what `indiaai worker --queue` does.
+
+        Raises:
+            ValueError: It is set to none, or to a weight that is not a whole number from 1.
+        """
+        return MappingProxyType(self._queues)
+
+    @queues.setter
+    def queues(self, queues: Mapping[str | None, int]) -> None:
+        self._queues = _weights(queues)
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -243,9 +257,9 @@ class Worker:
         Raises:
             ConfigurationError: Some do and some do not, so that no process could work all; or a backend is not set up.
         """
-        lonely = {name for name in self.queues if "in_process" in platform.get_service("queue", name).capabilities}
-        if lonely and lonely != self.queues.keys():
-            raise _mixture(lonely, self.queues.keys() - lonely, platform)
+        lonely = {name for name in self._queues if "in_process" in platform.get_service("queue", name).capabilities}
+        if lonely and lonely != self._queues.keys():
+            raise _mixture(lonely, self._queues.keys() - lonely, platform)
         return bool(lonely)
 
     def stop(self, *, grace_seconds: float | None = None) -> None:
@@ -310,7 +324,7 @@ class Worker:
             )
         if queue is not None:
             return [Source(queue)]
-        return [Source(get_queue_service(name), name=name, weight=weight) for name, weight in self.queues.items()]
+        return [Source(get_queue_service(name), name=name, weight=weight) for name, weight in self._queues.items()]
 
     def _prepare(self, sources: Sequence[Source]) -> Run:
         run = Run(sources, self._registry, concurrency=self.concurrency, blocking_seconds=self.blocking_seconds)
