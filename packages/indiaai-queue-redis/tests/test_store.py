@@ -22,7 +22,7 @@ async def test_what_another_language_writes_is_delivered(make: ServiceMaker) -> 
     """A task written by hand, as the format's page says, is a task like others."""
     service = make()
     await service.client.set(f"{BASE}:format", "1")
-    await service.client.set(f"{BASE}:task:by-hand", '[1700000000000,7,3,"process",null]\n{"key": "a/b"}')
+    await service.client.hset(f"{BASE}:tasks", "by-hand", '[1700000000000,"process",7,3]\n{"key": "a/b"}')
     await service.client.zadd(f"{BASE}:priorities", {"7": 7})
     await service.client.rpush(f"{BASE}:pending:7", "by-hand")
     await service.client.rpush(f"{BASE}:wake", "1")
@@ -38,18 +38,40 @@ async def test_what_is_written_is_the_documented_format(make: ServiceMaker) -> N
     """Record and state are JSON under the documented names, for any language to read."""
     service = make()
     task_id = await service.enqueue("प्रक्रिया", {"n": 1}, priority=-2, max_attempts=3, dedupe_key="k")
-    record: bytes = await service.client.get(f"{BASE}:task:{task_id}")
+    record: bytes = await service.client.hget(f"{BASE}:tasks", task_id)
     head, data = (json.loads(line) for line in record.split(b"\n"))
     task = await service.dequeue()
     assert task is not None
+    run: bytes = await service.client.hget(f"{BASE}:runs", task_id)
 
     await service.update_status(task, "completed", {"pages": [1, None]})
 
-    state: dict[bytes, bytes] = await service.client.hgetall(f"{BASE}:state:{task_id}")
-    assert (head[1:], data) == ([-2, 3, "प्रक्रिया", "k"], {"n": 1})
-    assert json.loads(state[b"head"]) == head
-    assert json.loads(state[b"result"]) == {"pages": [1, None]}
-    assert (state[b"state"], state[b"attempts"], state[b"lease"].decode()) == (b"completed", b"1", task.lease)
+    ended: bytes = await service.client.get(f"{BASE}:ended:{task_id}")
+    lines = [json.loads(line) if line else None for line in ended.split(b"\n")]
+    assert (head[1:], data) == (["प्रक्रिया", -2, 3, "k"], {"n": 1})
+    assert [json.loads(line) for line in run.split(b"\n")] == [["processing", 1, lines[0][2], task.lease], head]
+    assert lines == [["completed", 1, lines[0][2], task.lease, lines[0][4]], head, None, None, None, {"pages": [1, None]}]
+
+
+async def test_head_leaves_out_what_says_nothing(make: ServiceMaker) -> None:
+    """Priority, attempts and dedupe key are left out of a record from the end, as far as they are as usual."""
+    service = make()
+    expected = {
+        await service.enqueue("a"): ["a"],
+        await service.enqueue("b", priority=-1): ["b", -1],
+        await service.enqueue("c", max_attempts=2): ["c", 0, 2],
+        await service.enqueue('d","', dedupe_key="k"): ['d","', 0, None, "k"],
+    }
+
+    records: dict[bytes, bytes] = await service.client.hgetall(f"{BASE}:tasks")
+
+    assert {task_id.decode(): json.loads(record.split(b"\n")[0])[1:] for task_id, record in records.items()} == expected
+    tasks = {task.id: task for task in await service.dequeue_many(10)}
+    for task_id, (name, *fields) in expected.items():
+        task = tasks[task_id]
+        values: list[Any] = [task.priority, task.max_attempts, task.dedupe_key]
+        assert [task.name, *values[: len(fields)]] == [name, *fields]
+        assert values[len(fields) :] == [0, None, None][len(fields) :]
 
 
 @pytest.mark.parametrize(
@@ -57,17 +79,20 @@ async def test_what_is_written_is_the_documented_format(make: ServiceMaker) -> N
     [
         b"\x80\x04pickle",
         b"{}",
-        b'[1,0,5,"x",null]\n[1]',
-        b'[1,0,5,"x",null]\n{"a":NaN',
+        b'[1,"x"]\n[1]',
+        b'[1,"x",0,5,null]\n{"a":NaN',
         b"\n",
-        b"[1e300,0,5,0,0]\n{}",
+        b'[1e300,"x"]\n{}',
+        b'[1,"x",0,5,null,6]\n{}',
+        b"[1,2]\n{}",
+        b'["x"]\n{}',
         b"[" * 50_000,
     ],
 )
 async def test_unreadable_record_becomes_a_dead_letter(make: ServiceMaker, record: bytes) -> None:
     """A record that is no task stops nobody: it is failed with the reason, and the next is delivered."""
     service = make()
-    await service.client.set(f"{BASE}:task:bad", record)
+    await service.client.hset(f"{BASE}:tasks", "bad", record)
     await service.client.zadd(f"{BASE}:priorities", {"0": 0})
     await service.client.rpush(f"{BASE}:pending:0", "bad")
     task_id = await service.enqueue("process")
@@ -84,7 +109,7 @@ async def test_evicted_task_stops_nobody(make: ServiceMaker) -> None:
     """A task whose record the server dropped is passed over, and frees its dedupe key."""
     service = make()
     lost_id = await service.enqueue("process", dedupe_key="k")
-    await service.client.delete(f"{BASE}:task:{lost_id}")
+    await service.client.hdel(f"{BASE}:tasks", lost_id)
     task_id = await service.enqueue("process", dedupe_key="k")
 
     tasks = await service.dequeue_many(10)
@@ -152,8 +177,7 @@ async def test_oldest_dead_letters_give_way(make: ServiceMaker) -> None:
     letters = await service.dead_letters()
 
     assert [letter.id for letter in letters] == ids[:1:-1]
-    assert len(await service.client.keys(f"{BASE}:task:*")) == 3
-    assert len(await service.client.keys(f"{BASE}:state:*")) == 3
+    assert len(await service.client.keys(f"{BASE}:ended:*")) == 3
 
 
 async def test_queue_takes_no_more_than_its_bound(make: ServiceMaker) -> None:
@@ -229,24 +253,25 @@ async def test_all_keys_lie_in_one_slot(make: ServiceMaker) -> None:
 
 
 async def test_every_key_is_on_the_formats_page(make: ServiceMaker) -> None:
-    """The page of the format names every kind of key and every field of the state."""
-    service = make()
+    """The page of the format names every kind of key."""
+    service = make(max_tasks=6, full_wait_seconds=0.05)
     await service.enqueue("process", dedupe_key="k")
     await service.enqueue("process", delay=60)
     await service.enqueue("process")
     tasks = await service.dequeue_many(2)
-    await service.update_status(tasks[0], "processing", 1)
     await service.update_status(tasks[0], "completed", 1)
     await service.update_status(tasks[1], "failed", {"error": "e", "traceback": "t"})
-    await service.enqueue("process")
+    with pytest.raises(QueueFull):
+        await service.enqueue_many([NewTask("process", dedupe_key=f"{n}") for n in range(7)])
+    await service.enqueue_many([NewTask("process", dedupe_key=f"{n}") for n in range(3)])
+    await service.dequeue()
     docs = next(parent / "docs" for parent in Path(__file__).parents if (parent / "docs").is_dir())
 
     text = (docs / "reference/formats/queue-redis.md").read_text("utf-8")
 
     keys = {key.decode().removeprefix(f"{BASE}:").split(":")[0] for key in await service.client.keys("*")}
-    states: list[Any] = [await service.client.hkeys(f"{BASE}:state:{task.id}") for task in tasks]
-    fields = {field.decode() for state in states for field in state}
-    assert {name for name in keys | fields if f"`{name}" not in text} == set()
+    assert len(keys) >= 10
+    assert {name for name in keys if f"`{name}" not in text} == set()
 
 
 async def test_server_with_another_database_is_apart(make: ServiceMaker, shared_server: RedisServer) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import hiredis
@@ -98,15 +99,14 @@ class Channel(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_later(self._step_seconds, self._look)
 
-    def call(self, command: bytes) -> asyncio.Future[Any]:
-        """Send one command; returns what will have its reply, or the exception. Whoever waits may be cancelled."""
+    def call(self, commands: bytes, *, is_second: bool = False) -> asyncio.Future[Any]:
+        """Send one command, or two of which the second's reply is wanted.
+
+        Returns:
+            What will have the reply, or the exception. Whoever waits may be cancelled.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
-
-        def receive(reply: Any) -> None:
-            if not future.done():
-                (future.set_exception if isinstance(reply, Exception) else future.set_result)(reply)
-
-        self.send(command, receive)
+        self.send(commands, *[partial(_fail, future)] * is_second, partial(_settle, future))
         return future
 
     def abort(self, error: Exception | None = None) -> None:
@@ -170,3 +170,14 @@ class Channel(asyncio.Protocol):
             return
         self._marks.append(self._sent)
         self._watch = self._loop.call_later(self._step_seconds, self._look)
+
+
+def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+    if not future.done():
+        (future.set_exception if isinstance(reply, Exception) else future.set_result)(reply)
+
+
+def _fail(future: asyncio.Future[Any], reply: Any) -> None:
+    """Receive what says nothing, whether a wake-up came or the time ran out, unless it is a refusal."""
+    if isinstance(reply, Exception):
+        _settle(future, reply)

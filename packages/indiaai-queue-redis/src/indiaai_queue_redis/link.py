@@ -30,6 +30,9 @@ __all__ = ["MAX_BLOCK_SECONDS", "LinkSet"]
 MAX_BLOCK_SECONDS = 5.0
 """How long a connection waits to be woken before it looks by itself: what a lost wake-up costs at most."""
 
+ROOM_SECONDS = 1.0
+"""How long who waits for room waits to be told of some before it tries again."""
+
 MOVED_ON = ("READONLY", "MOVED ", "ASK ", "MASTERDOWN", "CLUSTERDOWN")
 """What a server says that no longer has the queue: the connections to it are of no more use."""
 
@@ -58,6 +61,7 @@ class Link:
         self._channels: dict[str, Channel] = {}
         self._openings: dict[str, asyncio.Task[Channel]] = {}
         self._idle: dict[str, list[Channel]] = {}
+        self._room_waits: dict[int, asyncio.Task[Any]] = {}
         self._waiting: set[Channel] = set()
         self._pool: Any = None
         # asyncio closes the asynchronous generators that were begun on a loop when it shuts the loop down.
@@ -88,11 +92,27 @@ class Link:
         try:
             if block_seconds is None:
                 return await (self._channel(base) or await self._opened(base)).call(command)
-            return await self._wait(base, f"{base}wake", command, block_seconds)
+            return await self._wait(base, "wake", block_seconds, command)
         except ResponseError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
             return await (await self._opened(base)).call(self._pack(("EVAL", text, 1, base, *arguments)))
+
+    async def wait_for_room(self, partition: int, seconds: float) -> None:
+        """Wait until a partition that was full may have room; all who wait share one connection."""
+        wait = self._room_waits.get(partition)
+        if wait is None:
+            base = self.servers.partitions[partition]
+            wait = self._room_waits[partition] = asyncio.create_task(self._wait(base, "room", ROOM_SECONDS, b""))
+            wait.add_done_callback(lambda done: self._end(partition, done))
+        done, _ = await asyncio.wait([wait], timeout=seconds)
+        for wait in done:
+            wait.result()
+
+    def _end(self, partition: int, wait: asyncio.Task[Any]) -> None:
+        self._room_waits.pop(partition, None)
+        if not wait.cancelled():
+            wait.exception()  # is looked at, lest asyncio warns of one for which nobody waits any more
 
     async def renew(self, error: Exception) -> None:
         """Find out where the servers are now, after an error."""
@@ -124,20 +144,21 @@ class Link:
         connection = await self.servers.connection(base)
         return await self._open(connection, timeout_seconds=self._settings.timeout_seconds + more_seconds)
 
-    async def _wait(self, base: str, key: str, command: bytes, block_seconds: float) -> Any:
-        """Wait until there is something in a list, and run a script.
+    async def _wait(self, base: str, key: str, seconds: float, behind: bytes) -> Any:
+        """Wait until there is something in a list, and run what is sent behind.
 
         Both go out together, and the server runs the second as soon as the first is through. So there is no moment at which
         the wake-up is taken and only this process, which may be dying, knows that somebody has to look. Who waits has a
         connection to itself meanwhile: the server answers nothing else on it.
         """
         idle = self._idle.setdefault(base, [])
-        channel = next((one for one in iter(lambda: idle.pop() if idle else None, None) if one.is_open), None)
-        channel = channel or await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
+        while idle and not idle[-1].is_open:
+            idle.pop()
+        channel = idle.pop() if idle else await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
         self._waiting.add(channel)
         try:
-            channel.send(self._pack(("BLPOP", key, f"{max(block_seconds, 0.001):.3f}")), _ignore)
-            reply = await channel.call(command)
+            block = self._pack(("BLPOP", f"{base}{key}", f"{max(seconds, 0.001):.3f}"))
+            reply = await channel.call(block + behind, is_second=bool(behind))
         except BaseException:
             channel.abort()  # it is still waiting, and must not take what the next is to have
             raise
@@ -153,9 +174,9 @@ class Link:
             yield
         finally:
             links.pop(loop, None)
-            for opening in list(self._openings.values()):
-                opening.cancel()
-                await asyncio.wait([opening])
+            for task in [*self._openings.values(), *self._room_waits.values()]:
+                task.cancel()
+                await asyncio.wait([task])
             idle = [channel for channels in self._idle.values() for channel in channels]
             for channel in [*self._channels.values(), *idle, *self._waiting]:
                 await channel.aclose()
@@ -173,8 +194,7 @@ class LinkSet:
         self._left_behind: list[object] = []
         self._process = os.getpid()
         self._silent_since = self._answered_at = 0.0
-        times = (round(seconds * 1000) for seconds in (settings.lease_seconds, settings.keep_finished_seconds))
-        self._constants = [*times, settings.max_dead_letters, settings.max_tasks]
+        self._times = [round(seconds * 1000) for seconds in (settings.lease_seconds, settings.keep_finished_seconds)]
 
     @property
     def current(self) -> Link:
@@ -187,12 +207,17 @@ class LinkSet:
             self._links, self._process = {}, os.getpid()
         return self._links.get(asyncio.get_running_loop()) or Link(self._links, self._settings)
 
-    async def partitions(self) -> int:
+    async def partitions(self, *, patience_seconds: float | None = None) -> int:
         """Return the number of partitions; asks the servers at the first call of a loop, and raises what `run` does."""
         if "indiaai_queue_redis.channel" in sys.modules and (known := self.current.servers.partitions):
             return len(known)
-        await self._persist(lambda link, _: link.servers.open(), self._settings.retry_seconds)
+        patience = self._settings.retry_seconds if patience_seconds is None else patience_seconds
+        await self._persist(lambda link, _: link.servers.open(), patience)
         return len(self.current.servers.partitions)
+
+    async def wait_for_room(self, partition: int, seconds: float) -> None:
+        """Wait until a partition that was full may have room; raises what `run` does."""
+        await self._persist(lambda link, _: link.wait_for_room(partition, seconds), seconds + self._settings.retry_seconds)
 
     async def run(self, name: str, *arguments: Any, partition: int = 0, block_seconds: float | None = None) -> Any:
         """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
@@ -205,7 +230,7 @@ class LinkSet:
 
         def evaluate(link: Link, attempt: int) -> Awaitable[Any]:
             block = None if attempt else block_seconds
-            return link.evaluate(name, partition, [attempt, *self._constants, *arguments], block_seconds=block)
+            return link.evaluate(name, partition, self._arguments(link, attempt, *arguments), block_seconds=block)
 
         patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
         return await self._persist(evaluate, (block_seconds or 0) + patience)
@@ -219,6 +244,12 @@ class LinkSet:
                 await link.guard.aclose()
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
+
+    def _arguments(self, link: Link, attempt: int, *own: Any) -> list[Any]:
+        """Return what a script is told: which sending this is, the settings, and its own."""
+        count = len(link.servers.partitions) or 1  # which share the bounds
+        bounds = (-(-bound // count) for bound in (self._settings.max_dead_letters, self._settings.max_tasks))
+        return [attempt, *self._times, *bounds, *own]
 
     async def _persist(self, action: Callable[[Link, int], Awaitable[Any]], patience_seconds: float) -> Any:
         if "indiaai_queue_redis.channel" not in sys.modules:
@@ -257,10 +288,6 @@ class LinkSet:
         if time.monotonic() + pause > end:
             raise fault from error
         await asyncio.sleep(pause)
-
-
-def _ignore(reply: Any) -> None:
-    """Receive what says nothing: whether a wake-up came or the time ran out."""
 
 
 def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:

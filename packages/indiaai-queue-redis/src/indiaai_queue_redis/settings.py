@@ -38,6 +38,9 @@ class RedisSettings(BackendSettings):
     keep_finished_seconds: float = Field(default=86_400.0, ge=0, le=4e7, description="seconds for which ended tasks are known")
     max_dead_letters: int = Field(default=10_000, ge=0, description="dead letters that are kept; the oldest go first")
     max_tasks: int = Field(default=0, ge=0, description="tasks that may wait or be worked at a time; 0 for no bound")
+    full_wait_seconds: float = Field(
+        default=0.0, ge=0, le=86_400, description="seconds for which `enqueue` waits for room in a full queue; 0: not at all"
+    )
     max_task_bytes: int = Field(default=MAX_TASK_BYTES, ge=1, le=MAX_TASK_BYTES, description="bytes of data or result as JSON")
     timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="seconds to wait for a connection or an answer")
     retry_seconds: float = Field(default=2.0, ge=0, le=300, description="seconds for which a call that fails is tried again")

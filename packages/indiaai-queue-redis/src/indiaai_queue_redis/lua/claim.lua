@@ -1,7 +1,8 @@
 -- Leases the tasks that are next, after those whose lease ran out and those whose time has come were put back.
--- ARGV: the most tasks, token of this call, attempts where a task does not say; then the tokens of calls whose
--- reply never arrived.
--- Returns: now, milliseconds until there may be more (-1: nothing is foreseen), then for each task its id, attempt, record and lease.
+-- ARGV: the most tasks (0: only puts back, and wakes one who waits if there is something), token of this call, attempts
+-- where a task does not say; then the tokens of calls whose reply never arrived.
+-- Returns: now, milliseconds until there may be more (0: there is, -1: nothing is foreseen), then three lists, for each task
+-- its id, attempt and record. The lease of the n-th is the token, a point and n.
 local limit, token, default_attempts = tonumber(ARGV[OWN]), ARGV[OWN + 1], tonumber(ARGV[OWN + 2])
 local lost = {}
 for i = OWN + 3, #ARGV do lost[ARGV[i]] = true end
@@ -9,82 +10,100 @@ if is_resent then lost[token] = true end
 local SWEEP = 100 -- so that a thousand dead workers' tasks do not hold up the server, and each call does its share
 
 allow_when_full()
-local reply, leased = { now, -1 }, {}
+local ids, attempts, records, runs, leased = {}, {}, {}, {}, {}
 
-local function deliver(id, is_again)
-  local record = call('GET', task_key(id))
-  if not record then -- evicted by the server: nothing is left that could be run
-    forget(id)
-    return
+-- I3: from here on the lease of the delivery before opens nothing. Its worker may still be at work; whatever it
+-- reports names another lease and changes nothing.
+local function deliver(batch, is_again)
+  local found, held = call('HMGET', TASKS, unpack(batch)), call('HMGET', RUNS, unpack(batch))
+  for i, id in ipairs(batch) do
+    if found[i] then
+      local attempt, head, rest, _ = 0, nil, '', nil
+      if held[i] then _, attempt, _, _, head, rest = parse(held[i]) end
+      if not is_again then attempt = attempt + 1 end
+      local n = #ids + 1
+      ids[n], attempts[n], records[n] = id, tonumber(attempt), found[i]
+      runs[2 * n - 1] = id
+      runs[2 * n] = compose('processing', attempt, now, token .. '.' .. n, head or head_in(found[i]), rest)
+      leased[2 * n - 1] = now + lease_ms
+      leased[2 * n] = id
+    else
+      call('HDEL', RUNS, id) -- evicted by the server: nothing is left that could be run
+      call('ZREM', LEASES, id)
+    end
   end
-  -- I3: from here on the lease of the delivery before opens nothing. Its worker may still be at work; whatever it
-  -- reports names another lease and changes nothing.
-  local lease = token .. '.' .. #reply
-  local attempt = call('HINCRBY', state_key(id), 'attempts', is_again and 0 or 1)
-  local head = string.match(record, '^[^\n]*')
-  call('HSET', state_key(id), 'head', head, 'state', 'processing', 'lease', lease, 'started', now)
-  leased[#leased + 1] = now + lease_ms
-  leased[#leased + 1] = id
-  reply[#reply + 1] = { id, attempt, record, lease }
 end
 
 -- A delivery whose reply was lost (the connection broke, the caller was cancelled) is delivered again to the one who
 -- was to have it, as the same attempt; nobody else knows its token. Its lease is among the latest.
-if next(lost) then
-  for _, id in ipairs(call('ZREVRANGE', LEASES, 0, 999)) do
-    local held = call('HMGET', state_key(id), 'state', 'lease')
-    if #leased / 2 < limit and held[1] == 'processing' and lost[string.match(held[2], '^%x+')] then deliver(id, true) end
+if next(lost) and limit > 0 then
+  local latest, again = call('ZREVRANGE', LEASES, 0, 999), {}
+  local held = #latest > 0 and call('HMGET', RUNS, unpack(latest)) or {}
+  for i, id in ipairs(latest) do
+    local lease = held[i] and match(held[i], '^%["processing",%d+,%d+,"([^."]*)')
+    if lease and lost[lease] and #again < limit then again[#again + 1] = id end
   end
+  if #again > 0 then deliver(again, true) end
+  if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end -- else it might have run out this very moment
 end
-if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end
-local recovered = #leased / 2
+local recovered = #ids
 
 -- Those whose worker is taken for dead go to the front, the one that expired first foremost. The lease is dropped in the
 -- same script that lists the task (I1): a worker that dies between the two cannot leave it in neither.
 local expired = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, SWEEP)
 for i = #expired, 1, -1 do
   local id = expired[i]
-  local held = call('HMGET', state_key(id), 'head', 'attempts')
-  local head, attempts = held[1] or head_of(id), tonumber(held[2]) or 0
-  local most = tonumber(string.match(head or '', '^%[%d+,%-?%d+,(%d+),')) or default_attempts
-  if attempts >= most then
-    bury(id, head, '"the lease ran out at attempt ' .. attempts .. ' of ' .. most .. ': the worker died or hung"', 'null')
+  local run = call('HGET', RUNS, id) or compose('processing', 0, 'null', '', head_in(call('HGET', TASKS, id) or ''), '')
+  local _, attempt, started, lease, head, rest = parse(run)
+  local fields = fields_of(head)
+  local most = fields and type(fields[4]) == 'number' and fields[4] or default_attempts
+  local failure = '"the lease ran out at attempt ' .. attempt .. ' of ' .. most .. ': the worker died or hung"'
+  rest = '\n' .. progress_in(rest) .. '\n' .. failure .. '\n'
+  if tonumber(attempt) >= most then
+    bury(id, attempt, started, lease, head, rest)
+    make_room()
   else
     call('ZREM', LEASES, id)
-    call('HSET', state_key(id), 'state', 'pending')
+    call('HSET', RUNS, id, compose('pending', attempt, started, lease, head, rest))
     enlist(id, priority_of(head), 'LPUSH')
   end
 end
 
 local due = call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, SWEEP)
-for _, id in ipairs(due) do
-  call('ZREM', DELAYED, id)
-  enlist(id, priority_of(head_of(id)), 'RPUSH')
+if #due > 0 then
+  call('ZREM', DELAYED, unpack(due))
+  for i, record in ipairs(call('HMGET', TASKS, unpack(due))) do
+    enlist(due[i], priority_of(record and head_in(record) or ''), 'RPUSH')
+  end
 end
 
-leased = {}
-for _, priority in ipairs(call('ZREVRANGE', PRIORITIES, 0, -1)) do
-  while recovered + #leased / 2 < limit do
-    local ids = call('LPOP', PENDING .. priority, limit - recovered - #leased / 2)
-    if not ids or #ids == 0 then break end
-    for _, id in ipairs(ids) do deliver(id, false) end
+for _, priority in ipairs(limit > recovered and call('ZREVRANGE', PRIORITIES, 0, -1) or {}) do
+  while #ids < limit do
+    local batch = call('LPOP', PENDING .. priority, limit - #ids)
+    if not batch or #batch == 0 then break end
+    deliver(batch, false)
   end
   forget_if_empty(priority)
-  if recovered + #leased / 2 >= limit then break end
+  if #ids >= limit then break end
 end
-if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end
+if #ids > 0 then
+  call('ZADD', LEASES, unpack(leased))
+  call('HSET', RUNS, unpack(runs))
+end
 
 -- I4: this worker may have been woken by the token, and taken it away. Were it not put back while tasks are left, another
 -- would sleep on beside them.
-if has_pending() then wake() else call('DEL', WAKE) end
-
-if #expired == SWEEP or #due == SWEEP then
-  reply[2] = 0
+local ahead = -1
+if has_pending() then
+  wake()
+  ahead = 0
 else
+  call('DEL', WAKE)
   for _, key in ipairs({ DELAYED, LEASES }) do
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-    local ahead = first and math.max(tonumber(first) - now, 0)
-    if ahead and (reply[2] < 0 or ahead < reply[2]) then reply[2] = ahead end
+    local left = first and math.max(tonumber(first) - now, 0)
+    if left and (ahead < 0 or left < ahead) then ahead = left end
   end
 end
-return reply
+if #expired == SWEEP or #due == SWEEP then ahead = 0 end
+return { now, ahead, ids, attempts, records }

@@ -4,10 +4,12 @@
 -- Invariants that hold between any two scripts, for each task of the queue:
 --   I1  A task is in exactly one of: a pending list, `delayed`, `leases`, or none of them (it has come to an end).
 --       A script moves it whole: nobody sees it in two places, or in none on the way.
---   I2  Its record exists while it is in one of them.
---   I3  `lease` in its state names its latest delivery, and no other. Who settles names it too.
+--   I2  Its record is in `tasks` while it is in one of them, and in no other case.
+--   I3  The lease in its run names its latest delivery, and no other. Who settles names it too.
 --   I4  If a pending list is not empty, `wake` is not empty: a worker that begins to wait is let through at once.
 --   I5  A dedupe key names a task that is pending or processing.
+--
+-- A call from Lua costs about as much as its work. So what can be said of many tasks in one call is.
 
 -- What every call says first: which sending this is, from 0 (a later one may follow on one that took effect and whose reply
 -- was lost), and the settings.
@@ -18,8 +20,11 @@ local OWN = 6 -- where a script's own arguments begin
 -- Redis 6.2 can be configured to replicate scripts by their text; as TIME differs on a replica, ask for effects.
 if redis.replicate_commands then redis.replicate_commands() end
 
-local call = redis.call
+local call, match = redis.call, string.match
 local base = KEYS[1]
+local TASKS = base .. 'tasks'
+local RUNS = base .. 'runs'
+local ENDED = base .. 'ended:'
 local PENDING = base .. 'pending:'
 local PRIORITIES = base .. 'priorities'
 local DELAYED = base .. 'delayed'
@@ -27,6 +32,8 @@ local LEASES = base .. 'leases'
 local DEAD = base .. 'dead'
 local DEDUPE = base .. 'dedupe'
 local WAKE = base .. 'wake'
+local FULL = base .. 'full'
+local ROOM = base .. 'room'
 
 -- Another layout is left alone: a newer version of this package may be at work during an upgrade.
 local format = call('GET', base .. 'format')
@@ -36,25 +43,56 @@ if format and format ~= '1' then return redis.error_reply('INDIAAIFORMAT ' .. fo
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local function task_key(id) return base .. 'task:' .. id end
-local function state_key(id) return base .. 'state:' .. id end
-
 -- A server that is out of memory refuses commands that may take more, unless the script has written before. Scripts
 -- that drain the queue begin with this write, which changes nothing; so a full server can be worked empty. Those that
 -- fill it do not, and are refused before their first write.
 local function allow_when_full() call('DEL', base .. 'none') end
 
--- The first line of the record: [enqueued_at, priority, max_attempts, name, dedupe_key]; at most 2 KiB long.
-local function head_of(id)
-  return call('HGET', state_key(id), 'head') or string.match(call('GETRANGE', task_key(id), 0, 4095), '^[^\n]+')
+-- The first line of a record: [enqueued_at, name, priority, max_attempts, dedupe_key], the last ones left out while they are 0 and null.
+local function head_in(record) return match(record, '^[^\n]*') end
+
+local function fields_of(head)
+  if match(head, '^%[%d+,"[^"\\]*"%]$') then return nil end -- most have no more than time and name
+  local is_json, fields = pcall(cjson.decode, head)
+  return is_json and type(fields) == 'table' and fields or nil
 end
 
-local function priority_of(head) return string.match(head or '', '^%[%d+,(%-?%d+),') or '0' end
+local function priority_of(head)
+  local fields = fields_of(head)
+  return fields and type(fields[3]) == 'number' and string.format('%.0f', fields[3]) or '0'
+end
 
-local function has_pending() return call('ZCARD', PRIORITIES) > 0 end
+-- A run is lines of JSON: [state, attempts, started, lease], the head, and then either nothing or progress, error and
+-- traceback. Returns state, attempts, started, lease, head, and the rest with the line feed before it.
+local function parse(run) return match(run, '^%["(%a+)",(%d+),(%w+),"([^"]*)"%]\n([^\n]*)(.*)$') end
+
+local function compose(state, attempts, started, lease, head, rest)
+  return '["' .. state .. '",' .. attempts .. ',' .. started .. ',"' .. lease .. '"]\n' .. head .. rest
+end
+
+local function progress_in(rest) return match(rest, '^\n([^\n]*)') or '' end
+
+-- What is kept of a task that has come to an end: the same lines, with the time in the first, then the result, then the
+-- task's data if it may be put back.
+local function compose_end(state, attempts, started, lease, head, rest, ending)
+  local first = '["' .. state .. '",' .. attempts .. ',' .. started .. ',"' .. lease .. '",' .. now .. ']\n'
+  return first .. head .. (rest == '' and '\n\n\n' or rest) .. '\n' .. ending
+end
+
+local function data_of(id) return match(call('HGET', TASKS, id) or '', '\n(.*)$') or '' end
+
+local function has_pending() return call('EXISTS', PRIORITIES) == 1 end
 
 local function wake()
   if call('LLEN', WAKE) == 0 then call('RPUSH', WAKE, '1') end
+end
+
+-- Somebody waits for room, and there may be some: lets one through, who lets the next through if there is more.
+local function make_room()
+  if call('EXISTS', FULL) == 1 and call('LLEN', ROOM) == 0 then
+    call('RPUSH', ROOM, '1')
+    call('PEXPIRE', ROOM, 5000)
+  end
 end
 
 local function enlist(id, priority, command)
@@ -73,45 +111,40 @@ local function delay(id, due)
   if call('ZRANGE', DELAYED, 0, 0)[1] == id then wake() end
 end
 
-local function dedupe_of(head)
-  if not head or string.sub(head, -6) == ',null]' then return nil end
-  local is_json, fields = pcall(cjson.decode, head)
-  return is_json and type(fields) == 'table' and type(fields[5]) == 'string' and fields[5] or nil
-end
-
 -- I5: the key is freed only by the task that holds it; after a requeue another may.
 local function free_dedupe(id, head)
-  local dedupe = dedupe_of(head)
-  if dedupe and call('HGET', DEDUPE, dedupe) == id then call('HDEL', DEDUPE, dedupe) end
+  local fields = fields_of(head)
+  local dedupe = fields and fields[5]
+  if type(dedupe) == 'string' and call('HGET', DEDUPE, dedupe) == id then call('HDEL', DEDUPE, dedupe) end
 end
 
-local function forget(id) call('DEL', task_key(id), state_key(id)) end
-
--- Keeps what is known of a task that has come to an end for as long as is set, or not at all.
-local function keep(id)
-  if keep_ms > 0 then
-    call('PEXPIRE', state_key(id), keep_ms)
-    call('PEXPIRE', task_key(id), keep_ms)
-  else
-    forget(id)
-  end
+local function forget(id)
+  call('HDEL', TASKS, id)
+  call('HDEL', RUNS, id)
 end
 
 -- Makes a dead letter, and drops the oldest ones beyond the bound. Scored by microseconds, to be listed in order.
-local function bury(id, head, failure, traceback)
+local function bury(id, attempts, started, lease, head, rest)
+  call('SET', ENDED .. id, compose_end('failed', attempts, started, lease, head, rest, '\n' .. data_of(id)))
   call('ZREM', LEASES, id)
-  call('HSET', state_key(id), 'state', 'failed', 'finished', now, 'error', failure, 'traceback', traceback)
+  forget(id)
   call('ZADD', DEAD, string.format('%.0f', time[1] * 1000000 + time[2]), id)
   free_dedupe(id, head)
   local surplus = call('ZCARD', DEAD) - max_dead
   if surplus > 0 then
     local oldest = call('ZPOPMIN', DEAD, surplus)
-    for i = 1, #oldest, 2 do forget(oldest[i]) end
+    for i = 1, #oldest, 2 do call('DEL', ENDED .. oldest[i]) end
   end
 end
 
+-- Tells what is known of a task: its id, and its run or what is kept of it, without the data.
 local function describe(id)
-  local head = head_of(id)
-  return head and { id, head, call('HGETALL', state_key(id)) } or nil
+  local run = call('HGET', RUNS, id)
+  if run then return { id, run } end
+  local record = call('HGET', TASKS, id)
+  if record then return { id, compose('pending', 0, 'null', '', head_in(record), '') } end
+  local ended = call('GET', ENDED .. id)
+  local line = '[^\n]*\n'
+  return ended and { id, match(ended, '^' .. string.rep(line, 5) .. '[^\n]*') or ended } or nil
 end
 

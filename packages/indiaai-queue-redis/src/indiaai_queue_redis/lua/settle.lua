@@ -3,58 +3,95 @@
 --   complete result    fail error traceback    renew progress or ''    retry error traceback delay_ms    release
 -- Returns 1 for each that was done, 0 for each that changed nothing.
 local AFTER = { complete = 'completed', fail = 'failed', renew = 'processing', retry = 'pending', release = 'pending' }
-local verbs = {}
+local verbs, gone, renewed = {}, {}, {}
 
-function verbs.complete(id, key, head, result)
-  call('ZREM', LEASES, id)
-  call('HSET', key, 'state', 'completed', 'finished', now, 'result', result)
-  call('HDEL', key, 'error', 'traceback')
-  free_dedupe(id, head)
-  call('DEL', task_key(id)) -- what it was asked to do is of no more use; what came of it is kept
-  keep(id)
+function verbs.complete(id, run, result)
+  -- What it was asked to do is of no more use; what came of it is kept.
+  if keep_ms > 0 then
+    local rest = run.rest ~= '' and '\n' .. progress_in(run.rest) .. '\n\n' or ''
+    local text = compose_end('completed', run.attempts, run.started, run.lease, run.head, rest, result)
+    call('SET', ENDED .. id, text, 'PX', keep_ms)
+  end
+  gone[#gone + 1] = id
+  free_dedupe(id, run.head)
 end
 
-function verbs.fail(id, _, head, failure, traceback) bury(id, head, failure, traceback) end
+function verbs.fail(id, run, failure, traceback)
+  local rest = '\n' .. progress_in(run.rest) .. '\n' .. failure .. '\n' .. traceback
+  bury(id, run.attempts, run.started, run.lease, run.head, rest)
+end
 
-function verbs.renew(id, key, _, progress)
-  call('ZADD', LEASES, now + lease_ms, id)
-  if progress ~= '' then call('HSET', key, 'progress', progress) end
+function verbs.renew(id, run, progress)
+  renewed[id] = true
+  if progress ~= '' then
+    run.rest = '\n' .. progress .. (match(run.rest, '^\n[^\n]*(.*)$') or '\n\n')
+    call('HSET', RUNS, id, compose('processing', run.attempts, run.started, run.lease, run.head, run.rest))
+  end
 end
 
 -- I1: off the lease and onto the list or the clock in one step. Were they two, a worker killed in between would leave
 -- a task that nobody holds and nobody is given.
-function verbs.retry(id, key, head, failure, traceback, delay_ms)
+function verbs.retry(id, run, failure, traceback, delay_ms)
+  local rest = '\n' .. progress_in(run.rest) .. '\n' .. failure .. '\n' .. traceback
   call('ZREM', LEASES, id)
-  call('HSET', key, 'state', 'pending', 'error', failure, 'traceback', traceback)
+  call('HSET', RUNS, id, compose('pending', run.attempts, run.started, run.lease, run.head, rest))
   if tonumber(delay_ms) > 0 then
     delay(id, now + tonumber(delay_ms))
   else
-    enlist(id, priority_of(head), 'RPUSH') -- to the back: a task that fails at once must not keep the others waiting
+    enlist(id, priority_of(run.head), 'RPUSH') -- to the back: a task that fails at once must not keep the others waiting
   end
 end
 
-function verbs.release(id, key, head)
+function verbs.release(id, run)
   call('ZREM', LEASES, id)
-  call('HSET', key, 'state', 'pending')
-  call('HINCRBY', key, 'attempts', -1)
-  enlist(id, priority_of(head), 'LPUSH')
+  call('HSET', RUNS, id, compose('pending', run.attempts - 1, run.started, run.lease, run.head, run.rest))
+  enlist(id, priority_of(run.head), 'LPUSH')
+end
+
+-- Sent again because the reply was lost: if it took effect the first time, it was done.
+local function was_done(id, run, lease, verb)
+  local state, held = run and run.state, run and run.lease
+  if not run then state, held = match(call('GET', ENDED .. id) or '', '^%["(%a+)",%d+,%w+,"([^"]*)"') end
+  return held == lease and state == AFTER[verb]
 end
 
 allow_when_full()
-local reply = {}
-for i = OWN, #ARGV, 6 do
-  local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local held = call('HMGET', state_key(id), 'state', 'lease', 'head')
+local ids, reply, runs = {}, {}, {}
+for i = OWN, #ARGV, 6 do ids[#ids + 1] = ARGV[i] end
+local texts = call('HMGET', RUNS, unpack(ids))
+for n, id in ipairs(ids) do
+  local i = OWN + 6 * (n - 1)
+  local lease, verb = ARGV[i + 1], ARGV[i + 2]
+  if runs[id] == nil and texts[n] then
+    local state, attempts, started, held, head, rest = parse(texts[n])
+    runs[id] = { state = state, attempts = attempts, started = started, lease = held, head = head, rest = rest }
+  end
   -- I3: the state alone would not do. Worker A hangs, its lease runs out, B gets the task and is at work (processing
   -- again); A wakes up and reports: by the state it would settle B's delivery.
-  local is_ours = held[2] == lease
-  if is_ours and held[1] == 'processing' then
-    verbs[verb](id, state_key(id), held[3], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
-    reply[#reply + 1] = 1
+  local run = runs[id]
+  if run and run.lease == lease and run.state == 'processing' then
+    verbs[verb](id, run, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+    if verb ~= 'renew' then
+      run.state = AFTER[verb] -- another call of this batch may name the same lease, and comes too late
+      renewed[id] = nil
+    end
+    reply[n] = 1
   else
-    -- Sent again because the reply was lost: if it took effect the first time, it was done.
-    reply[#reply + 1] = is_ours and is_resent and held[1] == AFTER[verb] and 1 or 0
+    reply[n] = is_resent and was_done(id, run, lease, verb) and 1 or 0
   end
 end
+
+if #gone > 0 then
+  call('ZREM', LEASES, unpack(gone))
+  call('HDEL', TASKS, unpack(gone))
+  call('HDEL', RUNS, unpack(gone))
+end
+local leases = {}
+for id in pairs(renewed) do
+  leases[#leases + 1] = now + lease_ms
+  leases[#leases + 1] = id
+end
+if #leases > 0 then call('ZADD', LEASES, unpack(leases)) end
 if has_pending() then wake() end
+make_room()
 return reply
