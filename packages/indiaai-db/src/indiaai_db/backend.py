@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -78,6 +78,19 @@ class SqlalchemyDatabaseService(DatabaseService):
         """Choose the engine for a session that only reads."""
         return engines.reader
 
+    async def _mark(self, session: AsyncSession, *, is_repeatable: bool) -> Any:
+        """Ask, just before COMMIT, for what `_was_committed` needs to find the transaction again; None to do without.
+
+        Args:
+            session: The session, whose work is flushed.
+            is_repeatable: Whether the transaction will be done again if it was rolled back.
+        """
+        return None
+
+    async def _was_committed(self, mark: Any) -> bool | None:
+        """Say whether a transaction whose COMMIT had no answer is there; None where that cannot be known."""
+        return None
+
     def _note_commit(self) -> None:
         """Hear that this task committed what may be read from a replica next."""
 
@@ -111,8 +124,8 @@ class SqlalchemyDatabaseService(DatabaseService):
         while True:
             attempts += 1
             try:
-                async with self._transaction(engine, read_only=read_only) as session:
-                    return await function(session)
+                async with self._transaction(engine, read_only=read_only, is_repeatable=True) as session:
+                    result = await function(session)
             except TransactionConflict as error:
                 pause = _pause_seconds(attempts)
                 if time.monotonic() + pause >= deadline:
@@ -123,6 +136,8 @@ class SqlalchemyDatabaseService(DatabaseService):
                         retry_after=1.0,
                     ) from error
                 await anyio.sleep(pause)
+            else:
+                return result
 
     async def upgrade(self, revision: str = "head", *, config: str | Path = "alembic.ini") -> None:
         """Bring the schema to a revision with Alembic; see the interface."""
@@ -159,28 +174,40 @@ class SqlalchemyDatabaseService(DatabaseService):
         await self._engines.aclose()
 
     @asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine, *, read_only: bool) -> AsyncIterator[AsyncSession]:
+    async def _transaction(
+        self, engine: AsyncEngine, *, read_only: bool, is_repeatable: bool = False
+    ) -> AsyncIterator[AsyncSession]:
         session = AsyncSession(engine, expire_on_commit=False, sync_session_class=_ReadOnlyOrmSession if read_only else Session)
-        is_committing = False
         try:
             yield session
-            if read_only:
-                await session.flush()  # so that what was added and would be dropped is refused instead
-            else:
-                await session.flush()
-                is_committing = True
-                await session.commit()
-                self._note_commit()
+            await session.flush()  # in a read-only one, so that what was added and would be dropped is refused instead
+            if not read_only:
+                await self._commit(session, is_repeatable=is_repeatable)
         except (SQLAlchemyError, OSError) as error:
             await _undo(session)
-            if is_committing and (isinstance(error, OSError) or getattr(error, "connection_invalidated", False)):
-                raise CommitUnknown from error
             explained = self._explain_any(error, read_only=read_only)
             if explained is None:
                 raise
             raise explained from error
         finally:
             await _close(session)
+
+    async def _commit(self, session: AsyncSession, *, is_repeatable: bool) -> None:
+        mark = await self._mark(session, is_repeatable=is_repeatable)
+        try:
+            await session.commit()
+        except (SQLAlchemyError, OSError) as error:
+            if not (isinstance(error, OSError) or getattr(error, "connection_invalidated", False)):
+                raise
+            await _undo(session)
+            with anyio.CancelScope(shield=True):
+                was_committed = None if mark is None else await self._was_committed(mark)
+            if was_committed is None:
+                raise CommitUnknown from error
+            if not was_committed:
+                lost = "The connection to the database was lost during COMMIT, and the transaction was rolled back."
+                raise TransactionConflict(lost, retry_after=0.1) from error
+        self._note_commit()
 
     def _explain_any(self, error: Exception, *, read_only: bool) -> IndiaAIError | None:
         if isinstance(error, PoolTimeoutError):

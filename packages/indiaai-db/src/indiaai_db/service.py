@@ -86,7 +86,7 @@ class DatabaseService(Service):
 
         Raises:
             TransactionConflict: It lost until the time was over; it says how often it tried (D13).
-            CommitUnknown: The connection was lost during COMMIT: this is never retried.
+            CommitUnknown: The connection was lost during COMMIT, and what became of it is not known: this is never retried.
             BackendUnavailable: The database does not answer.
         """
 

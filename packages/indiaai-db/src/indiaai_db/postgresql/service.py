@@ -13,7 +13,7 @@ import anyio
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from indiaai_core.errors import BackendUnavailable, IndiaAIError
@@ -23,6 +23,7 @@ from indiaai_db.errors import ReadOnlySession, TransactionConflict
 from indiaai_db.postgresql.connection import Opener, close_for_good
 from indiaai_db.postgresql.settings import PostgresqlSettings
 from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
+from indiaai_db.postgresql.verdict import find_fate, mark
 from indiaai_db.types import dump_json
 
 __all__ = ["PostgresqlDatabaseService"]
@@ -133,6 +134,15 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
     def _note_commit(self) -> None:
         if self._replicas:
             _last_commits.set({**_last_commits.get(), id(self): time.monotonic()})
+
+    async def _mark(self, session: AsyncSession, *, is_repeatable: bool) -> Any:
+        checks = self._settings.check_commits
+        if checks == "never" or (checks == "run" and not is_repeatable) or not session.in_transaction():
+            return None
+        return await mark(session)
+
+    async def _was_committed(self, mark: Any) -> bool | None:
+        return await find_fate(mark, self._engines.current().writer)
 
     def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
         return _advisory_lock(engine)

@@ -44,6 +44,10 @@ class PostgresqlSettings(BackendSettings):
     isolation_level: Literal["REPEATABLE READ", "READ COMMITTED", "SERIALIZABLE"] = Field(
         default="REPEATABLE READ", description="of `session()`; what `run()` does is always serializable"
     )
+    check_commits: Literal["run", "always", "never"] = Field(
+        default="run",
+        description="find out what became of a COMMIT whose answer was lost; costs the transaction one more round trip",
+    )
     pool_size: int = Field(default=10, ge=1, le=1000, description="the most connections of one event loop")
     pool_timeout_seconds: float = Field(default=10.0, gt=0, le=600, description="how long to wait for one of them, in seconds")
     pool_recycle_seconds: float = Field(
