@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from indiaai_core.cli.queue import build_queue_app
 from indiaai_core.cli.version import print_version
 from indiaai_core.platform import current_platform
 
@@ -21,11 +22,13 @@ def build_app() -> typer.Typer:
         help="See, check and run what an indiaai application stands on.",
         no_args_is_help=True,
         add_completion=False,
+        pretty_exceptions_show_locals=False,  # they may hold secrets
     )
     app.callback()(_root)
     app.command("plugins")(_plugins)
     app.command("check")(_check)
     app.command("worker")(_worker)
+    app.add_typer(build_queue_app(), name="queue")
     current_platform().hooks.hook.add_commands(app=app)
     return app
 
@@ -61,8 +64,29 @@ def _check(*, json: Json = False) -> None:
 
 def _worker(
     worker: Annotated[str, typer.Argument(metavar="MODULE:WORKER", help="Where the worker is, such as main:worker.")],
+    *,
+    concurrency: Annotated[
+        int | None,
+        typer.Option("--concurrency", "-c", min=1, help="Tasks worked at once by a process; the worker's own without it."),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", "-q", metavar="NAME[=WEIGHT]", help="A named queue to work, or default; may be repeated."),
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", "-p", min=1, help="Processes to work in.")] = 1,
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when a Python file here changes.")] = False,
 ) -> None:
     """Work the tasks of a shared queue until interrupted; a second interrupt stops at once."""
+    from indiaai_core.cli.work import Work
     from indiaai_core.cli.worker import run_worker
 
-    raise typer.Exit(run_worker(worker))
+    queues = dict(_weighted(text) for text in queue or ())
+    work = Work(worker, concurrency=concurrency, queues=queues, processes=processes)
+    raise typer.Exit(run_worker(work, reload=reload))
+
+
+def _weighted(text: str) -> tuple[str, int]:
+    name, _, weight = text.partition("=")
+    if not name or not (weight or "1").isdecimal() or int(weight or 1) < 1:
+        raise typer.BadParameter(f"{text!r} is no queue: expected NAME or NAME=WEIGHT, the weight a whole number from 1")
+    return name, int(weight or 1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from typer.testing import CliRunner
 from indiaai_core import ConfigurationError, Platform, cli
 from indiaai_core.cli import check as check_command
 from indiaai_core.cli import output
-from indiaai_core.cli import worker as worker_command
 from indiaai_core.cli.app import build_app
 from installed import DICT_STORAGE, SitePackages
 
@@ -206,35 +203,6 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
     plain, coloured, no_color = capsys.readouterr().out.splitlines()
     assert plain == no_color == "ok   a: b"
     assert coloured == "\x1b[32mok  \x1b[0m a: b"
-
-
-def test_worker_runs_what_it_is_pointed_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`module:worker` is looked for in the working directory, and worked until it stops."""
-    served: list[object] = []
-
-    async def serve(worker: object, _: object) -> None:
-        served.append(worker)
-
-    monkeypatch.setattr(worker_command, "serve", serve)
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # it would stay for the tests that follow
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "acme_tasks.py").write_text("from indiaai_core import Worker\nworker = Worker()\n", encoding="utf-8")
-
-    status, _ = run("worker", "acme_tasks:worker")
-
-    assert status == 0
-    assert served == [sys.modules.pop("acme_tasks").worker]
-
-
-def test_worker_says_why_it_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is not there is one sentence and status 1."""
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    status, text = run("worker", "acme_nowhere:worker")
-
-    assert status == 1
-    assert "acme_nowhere" in text
 
 
 def test_plugins_may_add_commands(site: SitePackages) -> None:
