@@ -183,6 +183,55 @@ async def test_a_stop_gives_back_at_once_what_was_leased_ahead(queue: FakeQueue,
     assert {entry.attempts for entry in queue.entries.values() if entry.state is TaskState.PENDING} == {0}
 
 
+async def test_a_stop_waits_for_an_answer_that_is_under_way(worker: Worker) -> None:
+    """What a call brings that the stop found half done is given back, uncounted, not left to its lease."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeQueue):
+        async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+            tasks = await super().dequeue_many(limit, timeout)
+            if timeout == 0:
+                asked.set()
+                await may_answer.wait()
+            return tasks
+
+    queue = Slow()
+    worker.task("process")(lambda: None)
+    for _ in range(100):
+        await queue.enqueue("process")
+    async with worker.running(queue):
+        await asked.wait()
+        worker.stop(grace_seconds=5)
+        asyncio.get_running_loop().call_later(0.05, may_answer.set)
+
+    assert set(states(queue)) == {"completed", "pending"}
+    assert {entry.attempts for entry in queue.entries.values() if entry.state is TaskState.PENDING} == {0}
+
+
+async def test_a_stop_does_not_wait_long_for_an_answer(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that hangs while it is asked keeps no worker from stopping."""
+    monkeypatch.setattr(intake, "LAST_ANSWER_SECONDS", 0.05)
+    asked = asyncio.Event()
+
+    class Hanging(FakeQueue):
+        async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+            if timeout == 0:
+                asked.set()
+                await anyio.sleep_forever()
+            return await super().dequeue_many(limit, timeout)
+
+    queue = Hanging()
+    worker.task("process")(lambda: None)
+    for _ in range(100):
+        await queue.enqueue("process")
+    started = time.monotonic()
+    with anyio.fail_after(5):
+        async with worker.running(queue):
+            await asked.wait()
+
+    assert time.monotonic() - started < 2
+
+
 async def test_a_delivery_that_was_lost_while_it_waited_is_not_begun(queue: FakeQueue) -> None:
     """What a renewal found cancelled, or with another, takes no slot; the next one does."""
     bench = Bench(queue)

@@ -12,7 +12,6 @@ from indiaai_core.worker.leases import Interruption
 from indiaai_core.worker.outage import Outage
 from indiaai_core.worker.pace import Pace
 from indiaai_core.worker.rate import RateLimit
-from indiaai_core.worker.settlement import RELEASE_SECONDS
 from indiaai_core.worker.source import Delivery, Source
 from indiaai_core.worker.throttle import Throttle
 
@@ -26,6 +25,9 @@ LARGEST_FETCH = 250
 
 LONGEST_STOCK_SECONDS = 1.0
 """After which what was leased ahead and has not begun is given back: the handlers have become slow."""
+
+LAST_ANSWER_SECONDS = 1.0
+"""How long a stop waits for the answer to a call that is under way, so that what it brings can be given back."""
 
 
 class Intake:
@@ -85,7 +87,7 @@ class Intake:
         if self._timer is not None:
             self._timer.cancel()
         for source in self._sources:
-            source.call.deadline = min(source.call.deadline, self._clock() + RELEASE_SECONDS)
+            source.call.deadline = min(source.call.deadline, self._clock() + LAST_ANSWER_SECONDS)
         unbegun = [*self._throttle.empty(), *(delivery for source in self._sources for delivery in source.stock)]
         for source in self._sources:
             source.stock.clear()

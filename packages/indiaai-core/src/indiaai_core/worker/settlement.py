@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import anyio
@@ -76,13 +77,13 @@ class Settlement:
             except Exception as error:  # noqa: BLE001 - nothing is lost by it, and others are to be given back
                 logger.info("%s could not be given back, its lease will run out: %s", lease.task.id, error)
 
-    async def _write(self, outcome: Outcome) -> bool:
+    def _write(self, outcome: Outcome) -> Awaitable[bool]:
         if outcome.kind is OutcomeKind.COMPLETED:
-            return await self._queue.update_status(outcome.task, TaskState.COMPLETED, outcome.result)
+            return self._queue.update_status(outcome.task, TaskState.COMPLETED, outcome.result)
         if outcome.kind is OutcomeKind.FAILED:
             report = {"error": outcome.error, **({"traceback": outcome.traceback} if outcome.traceback else {})}
-            return await self._queue.update_status(outcome.task, TaskState.FAILED, report)
-        return await self._queue.retry(outcome.task, outcome.delay_seconds, outcome.error or "", traceback=outcome.traceback)
+            return self._queue.update_status(outcome.task, TaskState.FAILED, report)
+        return self._queue.retry(outcome.task, outcome.delay_seconds, outcome.error or "", traceback=outcome.traceback)
 
 
 def _simpler(outcome: Outcome, refused: InvalidTask) -> Outcome | None:
