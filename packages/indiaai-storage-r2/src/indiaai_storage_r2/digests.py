@@ -22,7 +22,7 @@ _ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 class Digest(Protocol):
     """What `hashlib` and this module have in common."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
 
     def hexdigest(self) -> str:
@@ -44,7 +44,7 @@ class PartsDigest:
         self._part: Any = None
         self._room = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes."""
         view = memoryview(data)
         while view:

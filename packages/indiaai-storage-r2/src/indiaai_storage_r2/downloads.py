@@ -39,6 +39,7 @@ class Reader:
         self._etag = ""
         self._check: Any = None
         self._body: Any = None
+        self._room = memoryview(b"")
         self._is_damaged = False
         self._is_closed = False
         # A cancelled read goes on in its thread: whoever closes the body waits for it, and not on the event loop.
@@ -103,7 +104,8 @@ class Reader:
                     self._open(answer)
                 while self._body is not None and self._position < until:
                     # While one piece is digested the next ones arrive: the system has room for some of them.
-                    piece = self._body.read(min(_PIECE_BYTES, until - self._position))
+                    room = self._room[: until - self._position]
+                    piece = room[: self._body.readinto(room)]
                     self._advance(piece)
                     sink.write(piece)
                     if self._is_closed:
@@ -123,8 +125,10 @@ class Reader:
             self._check = expected_digest(etag, answer.get("Metadata", {}))
         self._etag = etag
         self._length = self._position + answer["ContentLength"]
+        if not self._room:
+            self._room = memoryview(bytearray(min(_PIECE_BYTES, answer["ContentLength"])))
 
-    def _advance(self, block: bytes) -> None:
+    def _advance(self, block: memoryview) -> None:
         self._position += len(block)
         is_end = self._position == self._length
         if not block and not is_end:

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import os
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from mmap import ACCESS_COPY, mmap
 from typing import Any, BinaryIO
 
@@ -48,7 +50,7 @@ class Payload(ABC):
 
     @abstractmethod
     def _take(self, start: int, size: int) -> bytes | memoryview:
-        """Return so many bytes, all of which lie in the window; the ones before may be gone after that."""
+        """Return bytes that lie in the window, so many or fewer; the ones before may be gone after that."""
 
     def digests(self) -> tuple[bytes, bytes]:
         """Return MD5 and SHA-256, for the headers that go before the bytes, which are read for it."""
@@ -122,22 +124,27 @@ class Payload(ABC):
 
     def _read_all(self, *take: Callable[[bytes | memoryview], object]) -> None:
         step = _STEP_BYTES if self._size <= _SHORT_BYTES else _PIECE_BYTES
-        for start in range(0, self._size, step):
+        start = 0
+        while start < self._size:
             piece = self._take(start, min(step, self._size - start))
+            start += len(piece)
             for update in take:
                 update(piece)
 
 
 class MemoryPayload(Payload):
-    """A body in memory, which it shares."""
+    """A body in memory, which it shares; it may lie there in several places."""
 
-    def __init__(self, view: memoryview, *, is_last: bool = True) -> None:
+    def __init__(self, *views: memoryview, is_last: bool = True) -> None:
         """Hold the bytes."""
-        super().__init__(len(view), is_last=is_last)
-        self._view = view
+        super().__init__(sum(map(len, views)), is_last=is_last)
+        self._views = views or (memoryview(b""),)
+        self._starts = [0, *accumulate(map(len, views[:-1]))]
 
     def _take(self, start: int, size: int) -> memoryview:
-        return self._view[start : start + size]
+        index = bisect_right(self._starts, start) - 1
+        offset = start - self._starts[index]
+        return self._views[index][offset : offset + size]
 
 
 class RegularFile:
@@ -211,27 +218,43 @@ class FilePayload(Payload):
 
 
 class Buffer:
-    """Room for one body. It comes from the system page by page as it is written to, and goes back at once when dropped."""
+    """What one body is gathered in. Bytes are kept as they are where nobody can change them, other memory is copied.
+
+    Room for copies comes from the system page by page as it is written to, and goes back at once when dropped.
+    """
 
     def __init__(self, size: int) -> None:
-        """Reserve `size` bytes."""
-        self._view = memoryview(mmap(-1, size, access=ACCESS_COPY))
-        self._used = 0
+        """Make room for `size` bytes."""
+        self.room = size
+        self._views: list[memoryview] = []
+        self._copies = memoryview(mmap(-1, size, access=ACCESS_COPY))
+        self._begin = self._used = 0
 
-    @property
-    def room(self) -> int:
-        """How many bytes can still be written."""
-        return len(self._view) - self._used
+    def keep(self, content: memoryview) -> int:
+        """Take what there is room for without copying it, and return how many bytes these were."""
+        self._end_copies()
+        self._views.append(content[: self.room])
+        return self._took(len(self._views[-1]))
 
     def write(self, content: memoryview) -> int:
         """Copy what there is room for, and return how many bytes these were."""
         taken = min(self.room, len(content))
         for start in range(0, taken, _PIECE_BYTES):  # each copy holds the interpreter's lock
             piece = content[start : min(start + _PIECE_BYTES, taken)]
-            self._view[self._used : self._used + len(piece)] = piece
+            self._copies[self._used : self._used + len(piece)] = piece
             self._used += len(piece)
-        return taken
+        return self._took(taken)
 
     def payload(self, *, is_last: bool) -> Payload:
-        """Return what was written as a body."""
-        return MemoryPayload(self._view[: self._used], is_last=is_last)
+        """Return what was gathered as a body."""
+        self._end_copies()
+        return MemoryPayload(*self._views, is_last=is_last)
+
+    def _end_copies(self) -> None:
+        if self._used > self._begin:
+            self._views.append(self._copies[self._begin : self._used])
+            self._begin = self._used
+
+    def _took(self, size: int) -> int:
+        self.room -= size
+        return size

@@ -5,6 +5,7 @@ All bodies of one upload but the last have the same length, as R2 requires of pa
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import stat
@@ -29,6 +30,8 @@ MAX_PARTS = 10_000
 _MIB = 1024 * 1024
 _READ_BYTES = _MIB
 _INLINE_BYTES = 64 * 1024
+_TURN_BYTES = 512 * 1024
+_KEPT_BYTES = 32 * 1024  # of smaller ones, a part would have too many
 
 
 class _Run(Protocol):
@@ -161,15 +164,20 @@ async def _cut_file(reader: _FileReader, *, size: int, run: _Run) -> AsyncGenera
 
 
 async def _cut_stream(stream: AsyncIterable[bytes], *, size: int, run: _Run) -> AsyncGenerator[Payload, None]:
-    buffer = Buffer(size)
+    buffer, taken = Buffer(size), 0
     async for chunk in stream:
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
             raise _not_bytes(chunk)
-        view = _flat(chunk)
+        view, is_lasting = _flat(chunk), isinstance(chunk, bytes)
+        if (taken := taken + len(view)) >= _TURN_BYTES:  # a source that never waits would keep the event loop for a whole part
+            taken = await asyncio.sleep(0, 0)
         while view:
             if not buffer.room:
                 yield buffer.payload(is_last=False)
                 buffer = Buffer(size)
+            if is_lasting and len(view) >= _KEPT_BYTES:
+                view = view[buffer.keep(view) :]
+                continue
             write = partial(buffer.write, view)
             # Copying more than this on the event loop would hold it up for longer than the way to a thread takes.
             view = view[write() if len(view) <= _INLINE_BYTES else await run(write) :]

@@ -6,13 +6,15 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeVar
 
 from indiaai_storage_r2.lean.channels import Channel
 from indiaai_storage_r2.lean.failures import Unanswered
 
 __all__ = ["Body", "ChunkedBody", "Head", "SizedBody", "open_body", "parse_head", "read_head"]
+
+T = TypeVar("T")
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_LINE_BYTES = 4 * 1024
@@ -106,18 +108,22 @@ class Body:
         Raises:
             Unanswered: The connection broke before the end.
         """
-        channel = self._channel
-        if channel is None:
-            return b""
+        return b"" if self._channel is None else self._do(partial(self._read, self._channel, amt))
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the view, or the begin of it with the bytes that are left; return how many these were. As `read`."""
+        return 0 if self._channel is None else self._do(partial(self._read_into, self._channel, view))
+
+    def _do(self, read: Callable[[], T]) -> T:
         try:
-            block = self._read(channel, amt)
+            found = read()
         except BaseException:
             self.close()
             raise
-        if self._is_complete():
-            self._channel = None
+        if self._is_complete() and self._channel is not None:
+            channel, self._channel = self._channel, None
             self._release(channel)
-        return block
+        return found
 
     def close(self) -> None:
         """Give up what was not read, and the connection with it."""
@@ -127,6 +133,11 @@ class Body:
 
     def _read(self, channel: Channel, max_bytes: int | None) -> bytes:
         raise NotImplementedError
+
+    def _read_into(self, channel: Channel, view: memoryview) -> int:
+        block = self._read(channel, len(view))
+        view[: len(block)] = block
+        return len(block)
 
     def _is_complete(self) -> bool:
         raise NotImplementedError
@@ -146,6 +157,14 @@ class SizedBody(Body):
         block = _receive_exactly(channel, self._left if max_bytes is None else min(max_bytes, self._left))
         self._left -= len(block)
         return block
+
+    def _read_into(self, channel: Channel, view: memoryview) -> int:
+        view = view[: self._left]
+        first = channel.take(len(view))
+        view[: len(first)] = first
+        channel.receive_into(view[len(first) :])
+        self._left -= len(view)
+        return len(view)
 
     def _is_complete(self) -> bool:
         return not self._left
