@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from indiaai_core.errors import BackendUnavailable, IndiaAIError
@@ -175,9 +175,14 @@ class SqlalchemyDatabaseService(DatabaseService):
 
     @asynccontextmanager
     async def _transaction(
-        self, engine: AsyncEngine, *, read_only: bool, is_repeatable: bool = False
+        self, engine: AsyncEngine | AsyncConnection, *, read_only: bool, is_repeatable: bool = False
     ) -> AsyncIterator[AsyncSession]:
-        session = AsyncSession(engine, expire_on_commit=False, sync_session_class=_ReadOnlyOrmSession if read_only else Session)
+        session = AsyncSession(
+            engine,
+            expire_on_commit=False,
+            sync_session_class=_ReadOnlyOrmSession if read_only else Session,
+            join_transaction_mode="create_savepoint",
+        )
         try:
             yield session
             await session.flush()  # in a read-only one, so that what was added and would be dropped is refused instead
