@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-__all__ = ["BATCH", "Batcher"]
+__all__ = ["BATCH", "Batcher", "Begin", "Receiver"]
 
 BATCH = 1000
 """The most tasks that one script handles: about 5 ms, in which the server serves nobody else."""
@@ -16,78 +17,84 @@ BATCH = 1000
 BATCH_BYTES = 1_048_576
 """The most bytes that one script is given, unless a single call has more."""
 
-Carry = Callable[[Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
-"""Makes one call of many loads; returns for each what its caller gets, an exception to be raised included."""
+Receiver = Callable[[Any], None]
+"""Is called once, with the outcomes or with an exception that stands for all of them."""
+
+Begin = Callable[[Sequence[Any], Receiver], None]
+"""Begins one call of many loads; the outcome of each, an exception to be raised included, is received in their order."""
 
 
 class Batcher:
     """The calls of one kind, of one event loop: what is asked for while a call is under way goes out with the next.
 
-    A call that meets no other goes out at the end of its turn of the loop. Each caller gets its own answer, and may be
+    A call that meets no other goes out at the end of its turn of the loop. Each caller gets its own outcome, and may be
     cancelled by itself.
     """
 
-    def __init__(self, carry: Carry) -> None:
-        """Hold what makes the calls."""
-        self._carry = carry
+    def __init__(self, begin: Begin) -> None:
+        """Hold what begins the calls."""
+        self._begin = begin
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[Any], Any, int]] = deque()
-        self._flights: set[asyncio.Task[None]] = set()
+        self._flights = 0
         self._is_due = False
 
-    async def join(self, load: Any, *, size: int = 0) -> Any:
+    def join(self, load: Any, *, size: int = 0) -> asyncio.Future[Any]:
         """Take part in the next call.
 
         Args:
-            load: What `carry` is given for this caller.
+            load: What the call is given for this caller.
             size: How many bytes that is, about.
 
-        Raises:
-            Exception: What the call came to, for this caller.
+        Returns:
+            What will have the outcome. Whoever waits for it may be cancelled.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((future, load, size))
         if not self._is_due and not self._flights:
             self._is_due = True
-            loop.call_soon(self.depart)
-        return await future
+            self._loop.call_soon(self.depart)
+        return future
 
     def depart(self) -> None:
         """Send off those who wait, whether or not a call is under way."""
         self._is_due = False
-        party: list[tuple[asyncio.Future[Any], Any]] = []
+        party: list[asyncio.Future[Any]] = []
+        loads: list[Any] = []
         total = 0
         while self._waiting and len(party) < BATCH and (not party or total + self._waiting[0][2] <= BATCH_BYTES):
             future, load, size = self._waiting.popleft()
             if not future.done():  # cancelled meanwhile: it asks for nothing any more
-                party.append((future, load))
+                party.append(future)
+                loads.append(load)
                 total += size
         if party:
-            flight = asyncio.get_running_loop().create_task(self._fly(party))
-            self._flights.add(flight)
-            flight.add_done_callback(self._land)
+            self._flights += 1
+            land = partial(self._land, party)
+            try:
+                self._begin(loads, land)
+            except Exception as error:  # noqa: BLE001 - it is raised, where somebody waits for it
+                land(error)
 
-    def _land(self, flight: asyncio.Task[None]) -> None:
-        self._flights.discard(flight)
-        if self._waiting and not self._is_due:
-            self.depart()
-
-    async def _fly(self, party: list[tuple[asyncio.Future[Any], Any]]) -> None:
-        outcomes: Sequence[Any]
-        try:
-            outcomes = await self._carry([load for _, load in party])
-        except asyncio.CancelledError:
-            for future, _ in party:
-                future.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised, where somebody waits for it
-            outcomes = [error, *(_twin(error) for _ in party[1:])]
-        for (future, _), outcome in zip(party, outcomes, strict=True):
+    def _land(self, party: list[asyncio.Future[Any]], outcomes: Any) -> None:
+        self._flights -= 1
+        if isinstance(outcomes, BaseException):
+            outcomes = [outcomes, *(_twin(outcomes) for _ in party[1:])]
+        for future, outcome in zip(party, outcomes, strict=True):
             if not future.done():
-                (future.set_exception if isinstance(outcome, Exception) else future.set_result)(outcome)
+                if not isinstance(outcome, BaseException):
+                    future.set_result(outcome)
+                elif isinstance(outcome, asyncio.CancelledError):
+                    future.cancel()
+                else:
+                    future.set_exception(outcome)
+        # Those who go on in this turn of the loop, and ask for more, go out with those who have waited.
+        if self._waiting and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self.depart)
 
 
-def _twin(error: Exception) -> Exception:
+def _twin(error: BaseException) -> BaseException:
     """Return the same error for another caller: each adds its own way through the code to the one it gets."""
     twin = copy.copy(error)
     twin.__cause__ = error.__cause__

@@ -9,16 +9,18 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from indiaai_core.errors import BackendUnavailable, Fault, InvalidSettings
-from indiaai_queue_redis.batch import Batcher
+from indiaai_core.errors import BackendUnavailable
+from indiaai_queue_redis.address import Place
+from indiaai_queue_redis.batch import Batcher, Receiver
 from indiaai_queue_redis.fault import translate
+from indiaai_queue_redis.rounds import Rounds
 from indiaai_queue_redis.servers import Servers
 from indiaai_queue_redis.settings import RedisSettings
 
@@ -32,6 +34,8 @@ MAX_BLOCK_SECONDS = 5.0
 
 ROOM_SECONDS = 1.0
 """How long who waits for room waits to be told of some before it tries again."""
+
+CLOSED = "The queue service is closed. Make another, or close it later."
 
 MOVED_ON = ("READONLY", "MOVED ", "ASK ", "MASTERDOWN", "CLUSTERDOWN")
 """What a server says that no longer has the queue: the connections to it are of no more use."""
@@ -56,14 +60,16 @@ class Link:
 
         self.servers = Servers(settings)
         self.batchers: dict[tuple[str, int], Batcher] = {}
+        self.rounds: Rounds[Any] | None = None
         self._settings = settings
         self._open, self._pack = Channel.open, pack
         self._channels: dict[str, Channel] = {}
-        self._openings: dict[str, asyncio.Task[Channel]] = {}
+        self._openings: dict[Place | None, asyncio.Task[Channel]] = {}
         self._idle: dict[str, list[Channel]] = {}
         self._room_waits: dict[int, asyncio.Task[Any]] = {}
         self._waiting: set[Channel] = set()
-        self._pool: Any = None
+        self._calls: set[asyncio.Task[Any]] = set()
+        self.is_closed = False
         # asyncio closes the asynchronous generators that were begun on a loop when it shuts the loop down.
         self.guard = self._close_with_loop(links)
         with suppress(StopIteration):
@@ -72,13 +78,16 @@ class Link:
     @property
     def client(self) -> Any:
         """A client of the loop's own, which has connections of its own."""
-        from redis.asyncio import BlockingConnectionPool, Redis
+        return self.servers.client
 
-        if self._pool is None:
-            patience = self._settings.timeout_seconds
-            options = {"max_connections": self._settings.max_connections, "timeout": patience, "socket_timeout": patience}
-            self._pool = _pool(BlockingConnectionPool, self._settings, options)
-        return Redis(connection_pool=self._pool)
+    def start(self, name: str, partition: int, arguments: list[Any], receive: Receiver) -> bool:
+        """Run a script where that can be done without waiting for anything first; returns whether it can."""
+        channel = self._channel(self.servers.partitions[partition]) if self.servers.partitions else None
+        if channel is None or self._settings.wait_replicas:
+            return False
+        base = self.servers.partitions[partition]
+        channel.send(self._pack(("EVALSHA", _script(name)[1], 1, base, *arguments)), receive)
+        return True
 
     async def evaluate(self, name: str, partition: int, arguments: list[Any], *, block_seconds: float | None) -> Any:
         """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
@@ -89,14 +98,24 @@ class Link:
         base = self.servers.partitions[partition]
         text, digest = _script(name)
         command = self._pack(("EVALSHA", digest, 1, base, *arguments))
+        is_confirmed = name == "enqueue" and self._settings.wait_replicas > 0
         try:
+            if is_confirmed:
+                return await self._confirmed(base, command)
             if block_seconds is None:
                 return await (self._channel(base) or await self._opened(base)).call(command)
             return await self._wait(base, "wake", block_seconds, command)
         except ResponseError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-            return await (await self._opened(base)).call(self._pack(("EVAL", text, 1, base, *arguments)))
+            command = self._pack(("EVAL", text, 1, base, *arguments))
+            return await (self._confirmed(base, command) if is_confirmed else (await self._opened(base)).call(command))
+
+    async def watch(self, partition: int) -> bool:
+        """Wait until a worker may find something in a partition, for some seconds; returns whether it took the wake-up away."""
+        if not self.servers.partitions:
+            await self.servers.open()
+        return await self._wait(self.servers.partitions[partition], "wake", MAX_BLOCK_SECONDS, b"") is not None
 
     async def wait_for_room(self, partition: int, seconds: float) -> None:
         """Wait until a partition that was full may have room; all who wait share one connection."""
@@ -114,6 +133,17 @@ class Link:
         if not wait.cancelled():
             wait.exception()  # is looked at, lest asyncio warns of one for which nobody waits any more
 
+    def spawn(self, call: Coroutine[Any, Any, Any], receive: Receiver) -> None:
+        """Run a call on the side, and give what it came to to `receive`."""
+
+        def end(task: asyncio.Task[Any]) -> None:
+            self._calls.discard(task)
+            receive(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
+
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(end)
+
     async def renew(self, error: Exception) -> None:
         """Find out where the servers are now, after an error."""
         if any(word in str(error) for word in MOVED_ON):
@@ -121,24 +151,50 @@ class Link:
                 channel.abort(error)
         await self.servers.refresh(error)
 
+    async def _confirmed(self, base: str, command: bytes) -> Any:
+        """Run a script, and wait until as many replicas as are asked for have what it wrote.
+
+        On a connection to itself: the server answers nothing else on it meanwhile. A replica that falls behind is no reason to
+        send the tasks again, for they are where they belong.
+        """
+        wanted, seconds = self._settings.wait_replicas, self._settings.timeout_seconds
+        channel = await self._unshared(base)
+        try:
+            both = channel.call(command), channel.call(self._pack(("WAIT", wanted, round(seconds * 1000))))
+            reply, confirmed = await asyncio.gather(*both, return_exceptions=True)
+        except BaseException:
+            channel.abort()
+            raise
+        finally:
+            self._waiting.discard(channel)
+        self._idle[base].append(channel)
+        for outcome in (reply, confirmed):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if confirmed < wanted:
+            said = f"{confirmed} of {wanted} replicas have what was enqueued {seconds:g} s ago; it is queued, and may be lost"
+            remedy = "See to the replicas or lower REDIS_WAIT_REPLICAS, and enqueue again under a dedupe_key"
+            raise BackendUnavailable(f"At {self._settings.server} {said} if the primary fails. {remedy}.")
+        return reply
+
     def _channel(self, base: str) -> Channel | None:
         channel = self._channels.get(base)
         return channel if channel is not None and channel.is_open else None
 
     async def _opened(self, base: str) -> Channel:
-        """Return the channel of a partition, which all calls share; whoever comes while it is opened waits for that."""
+        """Return the channel to where a partition is, which all calls share; who comes while it is opened waits for that."""
         if channel := self._channel(base):
             return channel
-        opening = self._openings.get(base)
-        if opening is None:
-            opening = self._openings[base] = asyncio.create_task(self._connect(base))
-            opening.add_done_callback(lambda done: self._take_note(base, done))
-        return await asyncio.shield(opening)
-
-    def _take_note(self, base: str, opening: asyncio.Task[Channel]) -> None:
-        self._openings.pop(base, None)
-        if not opening.cancelled() and not opening.exception():
-            self._channels[base] = opening.result()
+        await self.servers.open()
+        place = self.servers.place_of(base)
+        opening = self._openings.get(place)
+        if opening is None or (opening.done() and not _is_of_use(opening)):
+            opening = self._openings[place] = asyncio.create_task(self._connect(base))
+            opening.add_done_callback(
+                _is_of_use
+            )  # looks at its error, lest asyncio warns of one for which nobody waits any more
+        channel = self._channels[base] = await asyncio.shield(opening)
+        return channel
 
     async def _connect(self, base: str, *, more_seconds: float = 0) -> Channel:
         connection = await self.servers.connection(base)
@@ -151,11 +207,7 @@ class Link:
         the wake-up is taken and only this process, which may be dying, knows that somebody has to look. Who waits has a
         connection to itself meanwhile: the server answers nothing else on it.
         """
-        idle = self._idle.setdefault(base, [])
-        while idle and not idle[-1].is_open:
-            idle.pop()
-        channel = idle.pop() if idle else await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
-        self._waiting.add(channel)
+        channel = await self._unshared(base)
         try:
             block = self._pack(("BLPOP", f"{base}{key}", f"{max(seconds, 0.001):.3f}"))
             reply = await channel.call(block + behind, is_second=bool(behind))
@@ -164,8 +216,17 @@ class Link:
             raise
         finally:
             self._waiting.discard(channel)
-        idle.append(channel)
+        self._idle[base].append(channel)
         return reply
+
+    async def _unshared(self, base: str) -> Channel:
+        """Return a channel that nobody else sends over meanwhile."""
+        idle = self._idle.setdefault(base, [])
+        while idle and not idle[-1].is_open:
+            idle.pop()
+        channel = idle.pop() if idle else await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
+        self._waiting.add(channel)
+        return channel
 
     async def _close_with_loop(self, links: dict[asyncio.AbstractEventLoop, Link]) -> AsyncGenerator[None]:
         loop = asyncio.get_running_loop()
@@ -174,14 +235,16 @@ class Link:
             yield
         finally:
             links.pop(loop, None)
+            self.is_closed = True
+            if self.rounds is not None:
+                await self.rounds.aclose()
             for task in [*self._openings.values(), *self._room_waits.values()]:
                 task.cancel()
                 await asyncio.wait([task])
             idle = [channel for channels in self._idle.values() for channel in channels]
             for channel in [*self._channels.values(), *idle, *self._waiting]:
                 await channel.aclose()
-            if self._pool is not None:
-                await self._pool.disconnect(inuse_connections=True)
+            await self.servers.aclose()
 
 
 class LinkSet:
@@ -200,20 +263,35 @@ class LinkSet:
     def current(self) -> Link:
         """The running loop's link, made at its first use."""
         if self.is_closed:
-            raise BackendUnavailable("The queue service is closed. Make another, or close it later.")
+            raise BackendUnavailable(CLOSED)
+        # A child of a fork has loops of its own, and comes by here: asyncio runs none in two processes.
+        return self._links.get(asyncio.get_running_loop()) or self._make_link()
+
+    def _make_link(self) -> Link:
         if self._process != os.getpid():
             # Sockets and loops are the parent's: they are left open and referred to, for closing them would disturb it.
             self._left_behind.append(self._links)
             self._links, self._process = {}, os.getpid()
-        return self._links.get(asyncio.get_running_loop()) or Link(self._links, self._settings)
+        return Link(self._links, self._settings)
+
+    @property
+    def count(self) -> int:
+        """The number of partitions, or 0 while the running loop has not asked."""
+        link = self._links.get(asyncio.get_running_loop())
+        return len(link.servers.partitions) if link is not None else 0
 
     async def partitions(self, *, patience_seconds: float | None = None) -> int:
         """Return the number of partitions; asks the servers at the first call of a loop, and raises what `run` does."""
-        if "indiaai_queue_redis.channel" in sys.modules and (known := self.current.servers.partitions):
-            return len(known)
+        if known := self.count:
+            return known
         patience = self._settings.retry_seconds if patience_seconds is None else patience_seconds
         await self._persist(lambda link, _: link.servers.open(), patience)
         return len(self.current.servers.partitions)
+
+    async def watch(self, partition: int) -> bool:
+        """Wait until a worker may find something in a partition, as `Link.watch` does; raises what `run` does."""
+        patience = MAX_BLOCK_SECONDS + self._settings.retry_seconds
+        return bool(await self._persist(lambda link, _: link.watch(partition), patience))
 
     async def wait_for_room(self, partition: int, seconds: float) -> None:
         """Wait until a partition that was full may have room; raises what `run` does."""
@@ -227,13 +305,27 @@ class LinkSet:
             ConfigurationError: The server does not let us in, or what it holds is not for us.
             QueueError: It refused.
         """
+        return await self._carry_on(name, arguments, partition, None, block_seconds=block_seconds)
 
-        def evaluate(link: Link, attempt: int) -> Awaitable[Any]:
-            block = None if attempt else block_seconds
-            return link.evaluate(name, partition, self._arguments(link, attempt, *arguments), block_seconds=block)
+    def dispatch(self, name: str, *arguments: Any, partition: int, receive: Receiver) -> None:
+        """Run a script as `run` does, and give its reply, or the error, to `receive`.
 
-        patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
-        return await self._persist(evaluate, (block_seconds or 0) + patience)
+        A call that meets no trouble, as nearly all do, costs no task of the event loop and no turn of it but the reply's.
+        """
+        link = self.current
+
+        def follow(reply: Any) -> None:
+            if not isinstance(reply, Exception):
+                self._take_note()
+                receive(reply)
+            elif link.is_closed:
+                receive(BackendUnavailable(CLOSED))
+            else:
+                error = None if str(reply).startswith("NOSCRIPT") else reply
+                link.spawn(self._carry_on(name, arguments, partition, error), receive)
+
+        if not link.start(name, partition, self._arguments(link, 0, *arguments), follow):
+            link.spawn(self._carry_on(name, arguments, partition, None), receive)
 
     async def aclose(self) -> None:
         """Close the links of all loops; a loop that does not run closes its own when it is shut down."""
@@ -244,6 +336,32 @@ class LinkSet:
                 await link.guard.aclose()
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
+
+    async def _carry_on(
+        self,
+        name: str,
+        arguments: Sequence[Any],
+        partition: int,
+        error: Exception | None,
+        *,
+        block_seconds: float | None = None,
+    ) -> Any:
+        """Run a script; where the first sending came to an error already, that is it."""
+
+        async def evaluate(link: Link, attempt: int) -> Any:
+            if error is not None and attempt == 0:
+                raise error
+            block = None if attempt else block_seconds
+            return await link.evaluate(name, partition, self._arguments(link, attempt, *arguments), block_seconds=block)
+
+        patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
+        return await self._persist(evaluate, (block_seconds or 0) + patience)
+
+    def _take_note(self) -> None:
+        self._answered_at = time.monotonic()
+        if self._silent_since:
+            silence, self._silent_since = self._answered_at - self._silent_since, 0.0
+            logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
 
     def _arguments(self, link: Link, attempt: int, *own: Any) -> list[Any]:
         """Return what a script is told: which sending this is, the settings, and its own."""
@@ -264,15 +382,16 @@ class LinkSet:
                 reply = await action(link, attempt)
             except (RedisError, OSError) as error:
                 if not self.is_closed:
-                    await self._pause_or_raise(error, attempt, began=began, end=end)
+                    try:
+                        await self._pause_or_raise(error, attempt, began=began, end=end)
+                    except BackendUnavailable:
+                        link.spawn(link.renew(error), _ignore)  # the next call is to know more
+                        raise
                     with suppress(RedisError, OSError):  # the next try says what is wrong
                         await link.renew(error)
                 attempt += 1
             else:
-                self._answered_at = time.monotonic()
-                if self._silent_since:
-                    silence, self._silent_since = self._answered_at - self._silent_since, 0.0
-                    logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
+                self._take_note()
                 return reply
 
     async def _pause_or_raise(self, error: Exception, attempt: int, *, began: float, end: float) -> None:
@@ -290,17 +409,9 @@ class LinkSet:
         await asyncio.sleep(pause)
 
 
-def _pool(kind: Any, settings: RedisSettings, options: dict[str, Any]) -> Any:
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
+def _ignore(reply: Any) -> None:
+    """Receive what nobody waits for."""
 
-    # A blind second try could queue a task twice or lose a delivery: `LinkSet.run` tells the script that it is one.
-    options |= {"retry": Retry(NoBackoff(), 0), "socket_connect_timeout": settings.timeout_seconds}
-    try:
-        # An id that has no form in UTF-8 is one that no task has, and is to be looked for in vain like others.
-        pool = kind.from_url(settings.url.get_secret_value(), protocol=2, encoding_errors="surrogatepass", **options)
-        pool.make_connection()  # finds out whether it knows the address's options; opens nothing
-    except (ValueError, TypeError) as error:
-        fault = Fault("REDIS_URL", f"the client refuses one of its options ({error})", "options that redis-py documents")
-        raise InvalidSettings([fault]) from error
-    return pool
+
+def _is_of_use(opening: asyncio.Task[Channel]) -> bool:
+    return not opening.cancelled() and not opening.exception() and opening.result().is_open

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from indiaai_core.queue import NewTask, StatusUpdate, Task, TaskState, TaskStatus
 
-__all__ = ["UNREADABLE", "Entry", "decode_status", "decode_tasks", "encode_failure", "encode_task"]
+__all__ = ["UNREADABLE", "decode_status", "decode_tasks", "encode_call", "encode_failure", "encode_result", "encode_task"]
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 """What a record that is not of this format may raise, wherever its reader stumbles."""
@@ -24,32 +24,61 @@ UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder().decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
+_TEXT = frozenset({str})
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-class Entry(NamedTuple):
-    """A task that is to be queued, as the script takes it, but for its id."""
+def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
+    """Return a task as it goes to the server: its record but for `[` and the time, which is the server's to give.
 
-    delay_ms: int
-    priority: int
-    dedupe_key: str
-    record: bytes
-
-
-def encode_task(task: NewTask, *, max_bytes: int) -> Entry:
-    """Return a task as it goes to the server; its record lacks `[` and the time, which is the server's to give.
+    What has a delay, a priority or a dedupe key has a line in front that says so.
 
     Raises:
         InvalidTask: Its data is no JSON, or too long.
     """
     head = _head(task.name, task.priority, task.max_attempts, task.dedupe_key)
-    delay_ms = math.ceil(task.delay * 1000) if task.delay else 0
-    return Entry(delay_ms, task.priority, task.dedupe_key or "", head + _encode_data(task, max_bytes))
+    data = _encode_object(task.data, max_bytes) or task.encoded(max_bytes)
+    if not task.delay and not task.priority and task.dedupe_key is None:
+        return head + data
+    first = f"{math.ceil(task.delay * 1000)} {task.priority} {task.dedupe_key or ''}\n"
+    return first.encode() + head + data
 
 
-def encode_failure(update: StatusUpdate) -> tuple[bytes, bytes]:
-    """Return error and traceback as JSON."""
-    return _write(update.error), _write(update.traceback)
+def encode_call(
+    name: str,
+    data: Mapping[str, Any],
+    delay: float,
+    priority: int,
+    max_attempts: int | None,
+    dedupe_key: str | None,
+    *,
+    max_bytes: int,
+) -> bytes:
+    """Return a task that one call of `enqueue` asks for, as `encode_task` does.
+
+    Most tasks of an application are alike but for their data; what has been found good once need not be checked again.
+
+    Raises:
+        InvalidTask: An argument is out of its limits.
+    """
+    if type(delay) is int and delay == 0 and type(priority) is int and priority == 0 and dedupe_key is None:
+        try:
+            head = _checked_head(name, max_attempts)
+        except TypeError:  # one of them is no key of a cache, and no good argument either: that is said below
+            head = b""
+        if head and (text := _encode_object(data, max_bytes)):
+            return head + text
+    return encode_task(NewTask(name, data, delay, priority, max_attempts, dedupe_key), max_bytes=max_bytes)
+
+
+def encode_result(data: Any, *, max_bytes: int) -> bytes:
+    """Return a result as JSON if it is one of the plain ones that most are, else nothing: then it is to be looked at."""
+    return _encode_plain(data, max_bytes) if type(data) in _PLAIN else _encode_object(data, max_bytes)
+
+
+def encode_failure(update: StatusUpdate) -> bytes:
+    """Return error and traceback as JSON, a line each."""
+    return _write(update.error) + b"\n" + _write(update.traceback)
 
 
 def decode_tasks(deliveries: Iterable[tuple[bytes, int, bytes]], *, token: str, expires: int) -> list[Task | Exception]:
@@ -115,18 +144,29 @@ def _head(name: str, priority: int, max_attempts: int | None, dedupe_key: str | 
     return _write(fields)[1:] + b"\n"
 
 
-def _encode_data(task: NewTask, max_bytes: int) -> bytes:
-    # What is most often queued is a flat object, which one call writes. It would write much else that is not JSON, a NaN or
-    # a date, so anything but plain values goes the way that looks at everything and says what is wrong.
-    data: Mapping[str, Any] = task.data
-    if type(data) is dict and _PLAIN.issuperset(map(type, data.values())) and all(type(key) is str for key in data):
-        try:
-            text = _write(data)
-        except (ValueError, TypeError, OverflowError):  # a number of more than 64 bits, half a surrogate pair
-            return task.encoded(max_bytes)
-        if len(text) <= max_bytes:
-            return text
-    return task.encoded(max_bytes)
+@lru_cache(maxsize=1024, typed=True)  # by type as well: to a cache True is 1, and to a queue it is a mistake
+def _checked_head(name: str, max_attempts: int | None) -> bytes:
+    NewTask(name, {}, 0, 0, max_attempts)
+    return _head(name, 0, max_attempts, None)
+
+
+def _encode_object(data: Any, max_bytes: int) -> bytes:
+    """Return a flat object as JSON, or nothing if it is not flat, or not JSON, or too long.
+
+    What is most often queued is a flat object, which one call writes. It would write much else that is not JSON, a NaN, a
+    key 1 or a date, so anything but plain values has to go the way that looks at everything and says what is wrong.
+    """
+    if type(data) is not dict or not _PLAIN.issuperset(map(type, data.values())) or not _TEXT.issuperset(map(type, data)):
+        return b""
+    return _encode_plain(data, max_bytes)
+
+
+def _encode_plain(data: Any, max_bytes: int) -> bytes:
+    try:
+        text = _write(data)
+    except (ValueError, TypeError, OverflowError):  # a number of more than 64 bits, half a surrogate pair
+        return b""
+    return text if len(text) <= max_bytes else b""
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
@@ -25,11 +25,12 @@ from indiaai_core.queue import (
     check_delay,
     check_limit,
 )
-from indiaai_queue_redis.batch import BATCH, Batcher
+from indiaai_queue_redis.batch import BATCH, Batcher, Receiver
 from indiaai_queue_redis.fault import full
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, LinkSet
 from indiaai_queue_redis.partition import mint_many, partition_of_id, partition_of_key
-from indiaai_queue_redis.record import Entry, decode_status, decode_tasks, encode_failure, encode_task
+from indiaai_queue_redis.record import decode_status, decode_tasks, encode_call, encode_failure, encode_result, encode_task
+from indiaai_queue_redis.rounds import Rounds
 from indiaai_queue_redis.settings import RedisSettings
 
 __all__ = ["RedisQueueService"]
@@ -65,7 +66,6 @@ class RedisQueueService(QueueService):
         self._links = LinkSet(self._settings)
         self._leases: OrderedDict[str, str] = OrderedDict()
         self._lost_tokens: dict[int, deque[str]] = {}
-        self._turn = int.from_bytes(os.urandom(2), "big")  # many that start together begin with different partitions
         self._has_warned = False
 
     @property
@@ -87,28 +87,32 @@ class RedisQueueService(QueueService):
 
         Where `REDIS_FULL_WAIT_SECONDS` is set, a full queue is waited for so long.
         """
-        task = NewTask(task_name, {} if task_data is None else task_data, delay, priority, max_attempts, dedupe_key)
-        entry = encode_task(task, max_bytes=self._settings.max_task_bytes)
-        where = await self._place_of(entry)
-        batcher = self._batcher("enqueue", where, self._queue)
-        outcome = await self._when_there_is_room(where, partial(batcher.join, entry, size=len(entry.record)))
-        return str(outcome)
+        data = {} if task_data is None else task_data
+        limit = self._settings.max_task_bytes
+        entry = encode_call(task_name, data, delay, priority, max_attempts, dedupe_key, max_bytes=limit)
+        where = 0 if self._links.count == 1 else await self._place_of(dedupe_key)
+        batcher = self._batcher("enqueue", where, self._queue_each)
+        if not self._settings.full_wait_seconds:
+            return str(await batcher.join(entry, size=len(entry)))
+        join = partial(batcher.join, entry, size=len(entry))
+        return str(await self._when_there_is_room(where, join))
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
         """Put many tasks into the queue, in one round trip for each 1,000: each thousand is queued whole or not at all."""
-        entries = [encode_task(task, max_bytes=self._settings.max_task_bytes) for task in tasks]
+        batch = list(tasks)
+        entries = [encode_task(task, max_bytes=self._settings.max_task_bytes) for task in batch]
         places: dict[int, list[int]] = {}
         if await self._links.partitions() == 1:
             places[0] = list(range(len(entries)))
         else:
-            for position, entry in enumerate(entries):
-                places.setdefault(await self._place_of(entry), []).append(position)
+            for position, task in enumerate(batch):
+                places.setdefault(await self._place_of(task.dedupe_key), []).append(position)
         ids = [""] * len(entries)
         for where, positions in places.items():
             for first in range(0, len(positions), BATCH):
-                batch = positions[first : first + BATCH]
-                send = partial(self._queue, where, [entries[position] for position in batch], is_whole=True)
-                for position, task_id in zip(batch, await self._when_there_is_room(where, send), strict=True):
+                some = positions[first : first + BATCH]
+                send = partial(self._queue_all, where, [entries[position] for position in some])
+                for position, task_id in zip(some, await self._when_there_is_room(where, send), strict=True):
                     ids[position] = task_id
         return ids
 
@@ -121,12 +125,12 @@ class RedisQueueService(QueueService):
         check_limit(limit)
         clock = asyncio.get_running_loop().time
         end = clock() + (timeout or 0)
-        tasks, ahead = await self._claim(0, min(limit, BATCH))
+        tasks, ahead = await self._take(min(limit, BATCH))
         while not tasks and (left := end - clock()) > 0:
             # Never longer than a lease: what others leased meanwhile is then found soon after they died.
             seconds = min(left, ahead, MAX_BLOCK_SECONDS, self.lease_seconds)
             try:
-                tasks, ahead = await self._claim(0, min(limit, BATCH), block_seconds=seconds)
+                tasks, ahead = await self._take(min(limit, BATCH), block_seconds=seconds)
             except BackendUnavailable:
                 if self._links.is_closed:  # while we waited: there is nothing more to come
                     return []
@@ -136,31 +140,34 @@ class RedisQueueService(QueueService):
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task."""
         where = await self._home_of(task_id)
-        found = await self._batcher("inspect", where, self._inspect).join(_encoded(task_id))
+        found = await self._batcher("inspect", where, self._inspect_each).join(_encoded(task_id))
         if found is None:
             raise TaskNotFound(task_id)
         return decode_status(found)
 
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Settle or renew a task under its lease, in one round trip."""
-        update = StatusUpdate.of(status, data, max_bytes=self._settings.max_task_bytes)
+        limit = self._settings.max_task_bytes
+        if status == TaskState.COMPLETED and (result := encode_result(data, max_bytes=limit)):
+            return await self._settle(task_id, b"complete\n" + result)
+        update = StatusUpdate.of(status, data, max_bytes=limit)
         if update.state is TaskState.FAILED:
-            return await self._settle(task_id, "fail", *encode_failure(update))
+            return await self._settle(task_id, b"fail\n" + encode_failure(update))
         if update.state is TaskState.COMPLETED:
-            return await self._settle(task_id, "complete", update.data or b"null")
-        return await self._settle(task_id, "renew", update.data or b"")
+            return await self._settle(task_id, b"complete\n" + (update.data or b"null"))
+        return await self._settle(task_id, b"renew\n" + (update.data or b""), is_end=False)
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last."""
         check_delay(delay)
         failure = encode_failure(StatusUpdate.failure(error, traceback=traceback))
         if task.is_last_attempt:
-            return await self._settle(task, "fail", *failure)
-        return await self._settle(task, "retry", *failure, math.ceil(delay * 1000))
+            return await self._settle(task, b"fail\n" + failure)
+        return await self._settle(task, b"retry\n%b\n%d" % (failure, math.ceil(delay * 1000)))
 
     async def release(self, task: Task) -> bool:
         """Give a task back untouched, to the front; the attempt does not count."""
-        return await self._settle(task, "release")
+        return await self._settle(task, b"release")
 
     async def cancel(self, task_id: str) -> bool:
         """Stop a task from being worked."""
@@ -208,38 +215,56 @@ class RedisQueueService(QueueService):
         await self._links.aclose()
 
     async def _home_of(self, task_id: str) -> int:
-        count = await self._links.partitions()
+        count = self._links.count or await self._links.partitions()
         return 0 if count == 1 else partition_of_id(task_id, count)
 
-    async def _place_of(self, entry: Entry) -> int:
-        count = await self._links.partitions()
+    async def _place_of(self, dedupe_key: str | None) -> int:
+        count = self._links.count or await self._links.partitions()
         if count == 1:
             return 0
-        return partition_of_key(entry.dedupe_key, count) if entry.dedupe_key else ANY
+        return ANY if dedupe_key is None else partition_of_key(dedupe_key, count)
 
-    def _next_turn(self, count: int) -> int:
-        self._turn += 1
-        return self._turn % count
+    def _rounds(self, count: int) -> Rounds[Task]:
+        link = self._links.current
+        if link.rounds is None:
+            link.rounds = Rounds(count, claim=self._claim, watch=self._links.watch)
+        return link.rounds
 
-    def _batcher(self, kind: str, where: int, carry: Callable[..., Coroutine[Any, Any, Any]]) -> Batcher:
+    def _batcher(self, kind: str, where: int, begin: Callable[[int, Sequence[Any], Receiver], None]) -> Batcher:
         batchers = self._links.current.batchers
-        if (kind, where) not in batchers:
-            batchers[kind, where] = Batcher(partial(carry, where))
-        return batchers[kind, where]
+        batcher = batchers.get((kind, where))
+        if batcher is None:
+            batcher = batchers[kind, where] = Batcher(partial(begin, where))
+        return batcher
 
     async def _run_everywhere(self, name: str, *arguments: Any) -> list[Any]:
         count = await self._links.partitions()
         return await asyncio.gather(*(self._links.run(name, *arguments, partition=where) for where in range(count)))
 
-    async def _queue(self, where: int, entries: Sequence[Entry], *, is_whole: bool = False) -> list[Any]:
-        """Send tasks to one partition; returns the ids, and of each that was refused the error. If `is_whole`, all or none."""
-        count = await self._links.partitions()
-        partition = self._next_turn(count) if where == ANY else where
-        outcomes: list[Any] = mint_many(len(entries), partition=partition, count=count)
-        fields = chain.from_iterable((task_id, *entry) for task_id, entry in zip(outcomes, entries, strict=True))
-        options = "all" if is_whole else "each", round(self._settings.full_wait_seconds * 1000)
-        stand_ins = await self._links.run("enqueue", *options, *fields, partition=partition)
-        for position, holder in zip(stand_ins[::2], stand_ins[1::2], strict=True):
+    def _queue_each(self, where: int, entries: Sequence[bytes], receive: Receiver) -> None:
+        partition, ids, arguments = self._prepared("each", where, entries)
+
+        def read(reply: Any) -> None:
+            receive(reply if isinstance(reply, BaseException) else self._admitted(ids, reply))
+
+        self._links.dispatch("enqueue", *arguments, partition=partition, receive=read)
+
+    async def _queue_all(self, where: int, entries: Sequence[bytes]) -> list[Any]:
+        partition, ids, arguments = self._prepared("all", where, entries)
+        return self._admitted(ids, await self._links.run("enqueue", *arguments, partition=partition))
+
+    def _prepared(self, how: str, where: int, entries: Sequence[bytes]) -> tuple[int, list[str], Iterable[Any]]:
+        """Return the partition for tasks, an id for each, and what the script is told."""
+        count = self._links.count
+        partition = (self._rounds(count).next() if count > 1 else 0) if where == ANY else where
+        ids = mint_many(len(entries), partition=partition, count=count)
+        fields = chain.from_iterable(zip(ids, entries, strict=True))
+        return partition, ids, (how, round(self._settings.full_wait_seconds * 1000), *fields)
+
+    def _admitted(self, ids: list[str], reply: Sequence[Any]) -> list[Any]:
+        """Return the id of each task: its own, or that of the one which stands in; of one that was refused, the error."""
+        outcomes: list[Any] = ids
+        for position, holder in zip(reply[::2], reply[1::2], strict=True):
             outcomes[position] = holder.decode() if holder else full(self._settings)
         return outcomes
 
@@ -254,8 +279,17 @@ class RedisQueueService(QueueService):
                     raise
                 await self._links.wait_for_room(max(where, 0), left)
 
-    async def _inspect(self, where: int, ids: Sequence[bytes]) -> Any:
-        return await self._links.run("inspect", *ids, partition=where)
+    def _inspect_each(self, where: int, ids: Sequence[bytes], receive: Receiver) -> None:
+        self._links.dispatch("inspect", *ids, partition=where, receive=receive)
+
+    async def _take(self, limit: int, *, block_seconds: float | None = None) -> tuple[list[Task], float]:
+        count = await self._links.partitions()
+        if count == 1:
+            return await self._claim(0, limit, block_seconds=block_seconds)
+        rounds = self._rounds(count)
+        if block_seconds is not None:
+            await rounds.wait(block_seconds)
+        return await rounds.take(limit)
 
     async def _claim(self, where: int, limit: int, *, block_seconds: float | None = None) -> tuple[list[Task], float]:
         """Lease tasks of a partition; returns them, and in how many seconds there may be more."""
@@ -284,21 +318,20 @@ class RedisQueueService(QueueService):
             for number, (task_id, task) in enumerate(zip(ids, found, strict=True), 1):
                 if not isinstance(task, Task):
                     failure = encode_failure(StatusUpdate.failure(f"the record is not readable: {task}"))
-                    await self._links.run("settle", task_id, f"{token}.{number}", "fail", *failure, "", partition=where)
+                    await self._links.run("settle", task_id, f"{token}.{number}", b"fail\n" + failure, partition=where)
         return tasks, math.inf if ahead < 0 else ahead / 1000
 
-    async def _settle(self, task: str | Task, verb: str, *values: Any) -> bool:
+    async def _settle(self, task: str | Task, order: bytes, *, is_end: bool = True) -> bool:
         name, lease = (task.id, task.lease) if isinstance(task, Task) else (task, self._leases.get(task, ""))
-        where = await self._home_of(name)
-        load = (_encoded(name), lease, verb, *values, *[b""] * (3 - len(values)))
-        batcher = self._batcher("settle", where, self._settle_all)
-        done = await batcher.join(load, size=len(values[0]) if values else 0)
-        if verb != "renew" and self._leases.get(name) == lease:
+        where = 0 if self._links.count == 1 else await self._home_of(name)
+        batcher = self._batcher("settle", where, self._settle_each)
+        done = await batcher.join((_encoded(name), lease, order), size=len(order))
+        if is_end and self._leases.get(name) == lease:
             del self._leases[name]
         return bool(done)
 
-    async def _settle_all(self, where: int, loads: Sequence[tuple[Any, ...]]) -> Any:
-        return await self._links.run("settle", *chain.from_iterable(loads), partition=where)
+    def _settle_each(self, where: int, loads: Sequence[tuple[bytes, str, bytes]], receive: Receiver) -> None:
+        self._links.dispatch("settle", *chain.from_iterable(loads), partition=where, receive=receive)
 
 
 def _encoded(task_id: str) -> bytes:

@@ -1,5 +1,5 @@
--- The words that every script shares; put in front of each of them. KEYS[1] is what all keys of the
--- queue begin with, such as {indiaai:default}: with its colon. The braces put all keys of a queue into one hash slot, so a script may make the others from it.
+-- The words that every script shares; put in front of each of them. KEYS[1] is what all keys of the queue begin with, such as
+-- {indiaai:default}: with its colon. The braces put them all into one hash slot, so a script may make the others from it.
 --
 -- Invariants that hold between any two scripts, for each task of the queue:
 --   I1  A task is in exactly one of: a pending list, `delayed`, `leases`, or none of them (it has come to an end).
@@ -75,8 +75,9 @@ local function progress_in(rest) return match(rest, '^\n([^\n]*)') or '' end
 -- What is kept of a task that has come to an end: the same lines, with the time in the first, then the result, then the
 -- task's data if it may be put back.
 local function compose_end(state, attempts, started, lease, head, rest, ending)
-  local first = '["' .. state .. '",' .. attempts .. ',' .. started .. ',"' .. lease .. '",' .. now .. ']\n'
-  return first .. head .. (rest == '' and '\n\n\n' or rest) .. '\n' .. ending
+  if rest == '' then rest = '\n\n\n' end
+  -- One expression is one new string.
+  return '["' .. state .. '",' .. attempts .. ',' .. started .. ',"' .. lease .. '",' .. now .. ']\n' .. head .. rest .. '\n' .. ending
 end
 
 local function data_of(id) return match(call('HGET', TASKS, id) or '', '\n(.*)$') or '' end

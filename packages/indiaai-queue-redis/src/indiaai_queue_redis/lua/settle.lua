@@ -1,6 +1,6 @@
 -- Settles, renews or gives back deliveries, each under its lease.
--- ARGV: six for each: id, lease, verb, and what the verb takes. Everything kept is JSON.
---   complete result    fail error traceback    renew progress or ''    retry error traceback delay_ms    release
+-- ARGV: three for each: id, lease, and the verb with what it takes, a line for each. Everything kept is JSON.
+--   complete result    fail error traceback    renew [progress]    retry error traceback delay_ms    release
 -- Returns 1 for each that was done, 0 for each that changed nothing.
 local AFTER = { complete = 'completed', fail = 'failed', renew = 'processing', retry = 'pending', release = 'pending' }
 local verbs, gone, renewed = {}, {}, {}
@@ -16,7 +16,8 @@ function verbs.complete(id, run, result)
   free_dedupe(id, run.head)
 end
 
-function verbs.fail(id, run, failure, traceback)
+function verbs.fail(id, run, told)
+  local failure, traceback = match(told, '^([^\n]*)\n([^\n]*)$')
   local rest = '\n' .. progress_in(run.rest) .. '\n' .. failure .. '\n' .. traceback
   bury(id, run.attempts, run.started, run.lease, run.head, rest)
 end
@@ -31,7 +32,8 @@ end
 
 -- I1: off the lease and onto the list or the clock in one step. Were they two, a worker killed in between would leave
 -- a task that nobody holds and nobody is given.
-function verbs.retry(id, run, failure, traceback, delay_ms)
+function verbs.retry(id, run, told)
+  local failure, traceback, delay_ms = match(told, '^([^\n]*)\n([^\n]*)\n(%d+)$')
   local rest = '\n' .. progress_in(run.rest) .. '\n' .. failure .. '\n' .. traceback
   call('ZREM', LEASES, id)
   call('HSET', RUNS, id, compose('pending', run.attempts, run.started, run.lease, run.head, rest))
@@ -57,11 +59,11 @@ end
 
 allow_when_full()
 local ids, reply, runs = {}, {}, {}
-for i = OWN, #ARGV, 6 do ids[#ids + 1] = ARGV[i] end
+for i = OWN, #ARGV, 3 do ids[#ids + 1] = ARGV[i] end
 local texts = call('HMGET', RUNS, unpack(ids))
 for n, id in ipairs(ids) do
-  local i = OWN + 6 * (n - 1)
-  local lease, verb = ARGV[i + 1], ARGV[i + 2]
+  local lease, order = ARGV[OWN + 3 * n - 2], ARGV[OWN + 3 * n - 1]
+  local verb = match(order, '^%a+')
   if runs[id] == nil and texts[n] then
     local state, attempts, started, held, head, rest = parse(texts[n])
     runs[id] = { state = state, attempts = attempts, started = started, lease = held, head = head, rest = rest }
@@ -70,7 +72,7 @@ for n, id in ipairs(ids) do
   -- again); A wakes up and reports: by the state it would settle B's delivery.
   local run = runs[id]
   if run and run.lease == lease and run.state == 'processing' then
-    verbs[verb](id, run, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+    verbs[verb](id, run, string.sub(order, #verb + 2))
     if verb ~= 'renew' then
       run.state = AFTER[verb] -- another call of this batch may name the same lease, and comes too late
       renewed[id] = nil
