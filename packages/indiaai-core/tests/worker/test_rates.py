@@ -60,7 +60,8 @@ async def test_an_idle_time_saves_up_no_begins(queue: FakeQueue) -> None:
     source = Source(queue)
     first, second = Delivery(make_task("mail"), source), Delivery(make_task("mail"), source)
 
-    admitted = [throttle.admit(first, 1000.0), throttle.admit(second, 1000.0)]
+    admitted = [throttle.may_begin(first, 1000.0), throttle.may_begin(second, 1000.0)]
+    throttle.hold(second)
     ready = [throttle.next_ready(1000.9), throttle.next_ready(1001.0)]
 
     assert admitted == [True, False]
@@ -97,6 +98,22 @@ async def test_few_are_held_for_their_limit(queue: FakeQueue) -> None:
     assert leased <= 2 * 3
     assert states(queue).count("pending") == 49
     assert sum(entry.attempts for entry in queue.entries.values()) == 1
+
+
+async def test_a_fast_worker_does_not_hoard_what_is_over_its_limit(queue: FakeQueue, worker: Worker) -> None:
+    """Of many that were leased ahead, before it was known that they must wait, most go back uncounted."""
+    worker.task("mail", rate_limit="1/h")(lambda: None)
+
+    @worker.task("fast")
+    async def fast() -> None: ...
+
+    for name in ["fast"] * 1000 + ["mail"] * 200:
+        await queue.enqueue(name)
+    async with worker.running(queue):
+        await until(lambda: states(queue).count("completed") == 1001)
+        await until(lambda: states(queue).count("processing") <= 2 * worker.concurrency)
+
+    assert sum(entry.attempts for entry in queue.entries.values()) == 1001
 
 
 async def test_what_waits_for_its_limit_keeps_its_lease(worker: Worker) -> None:

@@ -137,21 +137,30 @@ class Intake:
                 source.has_room.set()
 
     def _next(self) -> Delivery | None:
+        """Take out the delivery that is to begin next, if there is one."""
         now = self._clock()
-        if self._throttle.held and (held := self._throttle.next_ready(now)) is not None:
-            return held
+        while (delivery := self._throttle.next_ready(now) or self._from_stock(now)) is not None:
+            if delivery.interruption is None and delivery.ends_at > now:
+                source = delivery.source
+                self._turn = source.turn
+                source.turn += 1 / source.weight
+                return delivery
+            # Lost, or over by our count while it waited: another may be working it. It is not begun.
+            self._dismiss(delivery, Interruption.WAITED)
+        self._wait_for_limits()
+        return None
+
+    def _from_stock(self, now: float) -> Delivery | None:
         while self._stocked:
             source = self._only or min((source for source in self._sources if source.stock), key=lambda source: source.turn)
             delivery = source.stock.popleft()
             self._stocked -= 1
-            if delivery.interruption is not None or delivery.ends_at <= now:
-                # Lost, or over by our count while it waited: another may be working it. It is not begun.
-                self._dismiss(delivery, Interruption.WAITED)
-            elif self._throttle.admit(delivery, now):
-                self._turn = source.turn
-                source.turn += 1 / source.weight
+            if self._throttle.may_begin(delivery, now):
                 return delivery
-        self._wait_for_limits()
+            if source.held < 2 * self._most_held or not source.can_give_back:
+                self._throttle.hold(delivery)
+            else:
+                self._dismiss(delivery, Interruption.WAITED)
         return None
 
     def _wait_for_limits(self) -> None:
@@ -190,11 +199,12 @@ class Intake:
 
     def _wanted(self, source: Source) -> tuple[int, float]:
         """Return how many tasks to ask a queue for now, and how long to wait for the first."""
-        ahead = self._pace.ahead() if source.can_give_back else 0
+        ahead = self._pace.ahead()
         self._low = ahead // 2
         if self._is_closed or source.held >= self._most_held or (self._free <= 0 and self._stocked > self._low):
             return 0, 0.0
-        room = max(0, self._free) + ahead
+        # Where some wait for their limit already, many that are fetched ahead would do the same.
+        room = max(0, self._free) + (ahead if source.can_give_back and not source.held else 0)
         if not source.is_dry:
             return min(self._share_of_next(source, room), LARGEST_FETCH), 0.0
         # Of an idle queue, what is its due if all others were busy, so that together they lease no more than there is room for.

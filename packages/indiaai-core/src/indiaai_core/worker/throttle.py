@@ -39,10 +39,10 @@ class Throttle:
     def __init__(self, limits: Mapping[str, RateLimit]) -> None:
         """Hold the limits, by task name."""
         self._lines = {name: _Line(limit.interval_seconds) for name, limit in limits.items()}
-        self.held = 0
+        self._held = 0
 
-    def admit(self, delivery: Delivery, now: float) -> bool:
-        """Return whether a delivery may begin now; if not, it waits here.
+    def may_begin(self, delivery: Delivery, now: float) -> bool:
+        """Return whether a delivery may begin now, which it then must.
 
         Args:
             delivery: The delivery.
@@ -50,15 +50,18 @@ class Throttle:
         """
         line = self._lines.get(delivery.task.name)
         # Nobody overtakes: what came sooner begins sooner.
-        if line is None or (not line.deliveries and line.pass_one(now)):
-            return True
-        line.deliveries.append(delivery)
+        return line is None or (not line.deliveries and line.pass_one(now))
+
+    def hold(self, delivery: Delivery) -> None:
+        """Have a delivery wait that may not begin now."""
+        self._lines[delivery.task.name].deliveries.append(delivery)
         delivery.source.held += 1
-        self.held += 1
-        return False
+        self._held += 1
 
     def next_ready(self, now: float) -> Delivery | None:
         """Take out a delivery that may begin now, if there is one."""
+        if not self._held:
+            return None
         for line in self._waiting():
             if line.pass_one(now):
                 return self._take(line)
@@ -76,7 +79,7 @@ class Throttle:
         return (line for line in self._lines.values() if line.deliveries)
 
     def _take(self, line: _Line) -> Delivery:
-        self.held -= 1
+        self._held -= 1
         delivery = line.deliveries.popleft()
         delivery.source.held -= 1
         return delivery
