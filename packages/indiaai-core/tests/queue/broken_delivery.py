@@ -14,6 +14,11 @@ from indiaai_core import NewTask, Task, TaskState
 __all__: list[str] = []
 
 
+def is_delayed(entry: Entry | None) -> bool:
+    """Tell whether a task had to wait for its time."""
+    return entry is not None and entry.task.delay > 0
+
+
 class MangledData(PlainQueue):
     """Writes a slash as what a URL would make of it."""
 
@@ -29,7 +34,7 @@ class IdByContent(PlainQueue):
     breaks = "Q02"
 
     def new_id(self, task: NewTask, number: int) -> str:
-        return f"{task.name}-{task.data}" if task.data else super().new_id(task, number)
+        return f"{task.name}-{task.data}" if task.name == "same" else super().new_id(task, number)
 
 
 class FloatingNumbers(PlainQueue):
@@ -60,26 +65,31 @@ class NoneForNothing(PlainQueue):
 
 
 class AnythingAsText(PlainQueue):
-    """Writes what is not JSON as text."""
+    """Writes bytes as text."""
 
     breaks = "Q06"
 
     def write(self, task: NewTask) -> bytes:
-        return super().write(replace(task, data=json.loads(json.dumps(dict(task.data), default=str))))
+        data = {key: repr(value) if isinstance(value, bytes) else value for key, value in task.data.items()}
+        return super().write(replace(task, data=data))
 
 
 class NoLimit(PlainQueue):
-    """Takes data of any size."""
+    """Takes data of any size, as long as it is English."""
 
     breaks = "Q07"
-    max_bytes = 2**30
+
+    def write(self, task: NewTask) -> bytes:
+        return json.dumps(task.data).encode() if "x" * 262_144 in task.data.values() else super().write(task)
 
 
 class LowLimit(PlainQueue):
     """Refuses data that it should take."""
 
     breaks = "Q08"
-    max_bytes = 100_000
+
+    def write(self, task: NewTask) -> bytes:
+        return task.encoded(100_000) if "x" * 200_000 in task.data.values() else super().write(task)
 
 
 class InventedAttempts(PlainQueue):
@@ -101,30 +111,32 @@ class NoAttempts(PlainQueue):
 
 
 class NumbersAsText(PlainQueue):
-    """Orders its numbers as text."""
+    """Orders its numbers as text, where they are all of one service."""
 
     breaks = "Q11"
 
     def rank(self, entry: Entry) -> Any:
-        return -entry.task.priority, str(entry.number)
+        is_alone = len({other.owner for other in self.shelf.entries.values()}) == 1
+        return -entry.task.priority, str(entry.number) if is_alone else f"{entry.number:09}"
 
 
 class PrioritiesAsText(PlainQueue):
-    """Orders priorities as text."""
+    """Orders priorities as text, of tasks without data."""
 
     breaks = "Q12"
 
     def rank(self, entry: Entry) -> Any:
-        return [-ord(letter) for letter in str(entry.task.priority)], entry.number
+        priority = entry.task.priority
+        return [-priority] if entry.task.data else [-ord(letter) for letter in str(priority)], entry.number
 
 
 class LatestOfAPriority(PlainQueue):
-    """Delivers the latest first among those with a priority."""
+    """Delivers the latest first among those with a low priority."""
 
     breaks = "Q13"
 
     def rank(self, entry: Entry) -> Any:
-        return -entry.task.priority, -entry.number if entry.task.priority else entry.number
+        return -entry.task.priority, -entry.number if entry.task.priority in (1, 2) else entry.number
 
 
 class ClampedPriority(PlainQueue):
@@ -162,16 +174,15 @@ class SleepsAlone(PlainQueue):
     breaks = "Q17"
     waiting_calls = 0
 
-    async def dequeue(self, timeout: float | None = None) -> Task | None:
-        """Sleep on, where it is the first call that waits."""
+    async def wait(self, timeout: float | None) -> Entry | None:
         self.waiting_calls += bool(timeout)
         began, is_first = now(), self.waiting_calls == 1
-        task = await super().dequeue(timeout)
-        entry = self.shelf.entries[task.id] if task else None
-        is_fresh = entry is not None and entry.owner is self and entry.attempts == 1 and not entry.task.delay
-        if timeout and is_first and self.waiting_calls == 1 and is_fresh and now() > began:
+        entry = await super().wait(timeout)
+        is_alone = not any(service.is_closed for service in self.shelf.services)
+        is_new = entry is not None and entry.owner is self and entry.started_at is None and not entry.finished
+        if timeout and is_first and self.waiting_calls == 1 and is_alone and is_new and not is_delayed(entry) and now() > began:
             await asyncio.sleep(timeout)
-        return task
+        return entry
 
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Hear everything."""
@@ -180,14 +191,15 @@ class SleepsAlone(PlainQueue):
 
 
 class SameForAll(PlainQueue):
-    """Gives one task to all calls that wait when it comes."""
+    """Gives one task to all calls that wait when it comes, where they are many."""
 
     breaks = "Q18"
+    waiting_calls = 0
 
     async def wait(self, timeout: float | None) -> Entry | None:
-        began = now()
+        self.waiting_calls += bool(timeout)
         entry = await super().wait(timeout)
-        if now() > began:
+        if self.waiting_calls >= 10:
             await asyncio.sleep(0)
         return entry
 
@@ -196,6 +208,7 @@ class TakesBeforeItAnswers(PlainQueue):
     """Takes a task for done before it has answered."""
 
     breaks = "Q19"
+    is_many = False
 
     async def dequeue(self, timeout: float | None = None) -> Task | None:
         """Lose the task when cancelled between the two."""
@@ -203,10 +216,15 @@ class TakesBeforeItAnswers(PlainQueue):
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            if task is not None:
+            if task is not None and not self.is_many:
                 self.end(self.shelf.entries[task.id], TaskState.COMPLETED)
             raise
         return task
+
+    async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+        """Lose none."""
+        self.is_many = True
+        return await super().dequeue_many(limit, timeout)
 
 
 class TakesWhenCancelled(PlainQueue):
@@ -225,15 +243,20 @@ class TakesWhenCancelled(PlainQueue):
 
 
 class ShortLeaseAtHome(PlainQueue):
-    """Gives a service its own leased tasks again, too early."""
+    """Gives a service its own leased tasks again, too early, unless it renewed them."""
 
     breaks = "Q21"
+
+    def renew(self, entry: Entry, data: bytes | None) -> None:
+        super().renew(entry, data)
+        entry.cache = "renewed"
 
     def lapse_all(self) -> None:
         super().lapse_all()
         for entry in self.shelf.entries.values():
-            early = entry.lease_ends - 0.7 * self.lease_seconds
-            if entry.state is TaskState.PROCESSING and entry.holder is self and early <= now():
+            early = entry.lease_ends - 0.26 * self.lease_seconds
+            is_ours = entry.holder is self and entry.cache is None
+            if entry.state is TaskState.PROCESSING and is_ours and early <= now():
                 self.lapse(entry)
 
 
@@ -254,17 +277,21 @@ class DataOnce(PlainQueue):
 
     def lapse(self, entry: Entry) -> None:
         super().lapse(entry)
-        entry.text = b"{}"
+        entry.text = b"{}" if entry.text == b'{"n":1}' else entry.text
 
 
 class LapseUnnoticed(PlainQueue):
-    """Does not look for lapsed leases while it waits."""
+    """Does not look for its own lapsed leases while it waits."""
 
     breaks = "Q24"
 
+    def lapse(self, entry: Entry) -> None:
+        entry.cache = entry.holder
+        super().lapse(entry)
+
     async def wait(self, timeout: float | None) -> Entry | None:
         entry = await super().wait(timeout)
-        if timeout and entry is not None and entry.error == "The lease ran out.":
+        if timeout and entry is not None and entry.cache is self:
             await asyncio.sleep(timeout)
         return entry
 
@@ -276,18 +303,18 @@ class LapseWithoutReason(PlainQueue):
 
     def lapse(self, entry: Entry) -> None:
         super().lapse(entry)
-        entry.error = None
+        entry.error = None if entry.state is TaskState.FAILED else entry.error
 
 
 class RenewsAnyLease(PlainQueue):
-    """Renews for whoever asks."""
+    """Renews for whoever asks at the second attempt."""
 
     breaks = "Q26"
 
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Renew without looking at the lease."""
         entry = self.shelf.entries.get(task_id.id) if isinstance(task_id, Task) else None
-        if status == "processing" and entry is not None and entry.state is TaskState.PROCESSING:
+        if status == "processing" and entry is not None and entry.state is TaskState.PROCESSING and entry.attempts > 1:
             self.renew(entry, self.check_update(status, data).data)
             return True
         return await super().update_status(task_id, status, data)
@@ -311,7 +338,7 @@ class RenewsForEver(PlainQueue):
 
     def renew(self, entry: Entry, data: bytes | None) -> None:
         super().renew(entry, data)
-        entry.lease_ends = float("inf")
+        entry.lease_ends = float("inf") if data is None else entry.lease_ends
 
 
 class ForgetsProgress(PlainQueue):

@@ -9,19 +9,20 @@ from typing import Any
 
 from plain_queue import Entry, PlainQueue, now
 
-from indiaai_core import Counts, NewTask, Task, TaskNotFound, TaskState, TaskStatus
+from indiaai_core import Counts, InvalidTask, NewTask, Task, TaskNotFound, TaskState, TaskStatus
+from indiaai_core.queue import check_limit
 
 __all__: list[str] = []
 
 
 class HalfTheDelay(PlainQueue):
-    """Waits half as long where the delay has a fraction that binary has none for."""
+    """Waits half as long for a delay of about a second."""
 
     breaks = "Q53"
 
     def new_task(self, name: str, data: Any, **options: Any) -> NewTask:
         delay = options["delay"]
-        return super().new_task(name, data, **{**options, "delay": 0.15 if delay == 0.3 else delay})
+        return super().new_task(name, data, **{**options, "delay": 0.5 if delay == 1.1 else delay})
 
 
 class DelayUnnoticed(PlainQueue):
@@ -44,17 +45,17 @@ class DelayedBlocksAll(PlainQueue):
 
     def pick(self) -> Entry | None:
         entries = [entry for entry in self.shelf.entries.values() if entry.state is TaskState.PENDING]
-        return None if entries and entries[0].due > now() + 300 and not entries[0].attempts else super().pick()
+        return None if entries and 300 < entries[0].due - now() < 4000 and not entries[0].attempts else super().pick()
 
 
 class CoarseDelays(PlainQueue):
-    """Knows delays by the half second."""
+    """Rounds a delay up."""
 
     breaks = "Q56"
 
     def new_task(self, name: str, data: Any, **options: Any) -> NewTask:
         delay = options["delay"]
-        return super().new_task(name, data, **{**options, "delay": 0.5 if type(delay) is float and 0 < delay < 0.5 else delay})
+        return super().new_task(name, data, **{**options, "delay": 0.95 if delay == 0.4 else delay})
 
 
 class DelayedIsProcessing(PlainQueue):
@@ -64,7 +65,7 @@ class DelayedIsProcessing(PlainQueue):
 
     def status_of(self, entry: Entry) -> TaskStatus:
         status = super().status_of(entry)
-        is_delayed = entry.state is TaskState.PENDING and entry.due > now() and not entry.attempts
+        is_delayed = entry.state is TaskState.PENDING and 0 < entry.due - now() < 4000 and not entry.attempts
         return replace(status, state=TaskState.PROCESSING) if is_delayed else status
 
 
@@ -90,22 +91,23 @@ class LaterDataWins(PlainQueue):
 
 
 class KeyOfTheWaiting(PlainQueue):
-    """Frees a key at delivery."""
+    """Does not look for a key at what is worked, where there is one task only."""
 
     breaks = "Q60"
 
-    def hold(self, entry: Entry) -> None:
-        super().hold(entry)
-        entry.has_key = False
+    def same_key(self, entry: Entry, key: str) -> bool:
+        is_worked = entry.state is TaskState.PROCESSING and len(self.shelf.entries) == 1
+        return not is_worked and super().same_key(entry, key)
 
 
 class KeyForEver(PlainQueue):
-    """Never frees the key of a task that was worked."""
+    """Never frees the key of the first task, once it is completed."""
 
     breaks = "Q61"
 
     def same_key(self, entry: Entry, key: str) -> bool:
-        return super().same_key(entry, key) or (entry.task.dedupe_key == key and entry.attempts > 0)
+        is_first = entry.task.dedupe_key == key and entry.state is TaskState.COMPLETED and len(self.shelf.entries) == 1
+        return super().same_key(entry, key) or is_first
 
 
 class KeysWithoutCase(PlainQueue):
@@ -123,8 +125,10 @@ class BatchWithoutKeys(PlainQueue):
     breaks = "Q63"
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
-        """Put all in, without their keys."""
-        return await super().enqueue_many([replace(task, dedupe_key=None) for task in tasks])
+        """Put all in, without the keys that nobody has."""
+        return await super().enqueue_many(
+            [task if self.key_holder(task.dedupe_key) else replace(task, dedupe_key=None) for task in tasks]
+        )
 
 
 class EmptyKey(PlainQueue):
@@ -155,18 +159,17 @@ class DelayedCannotBeCancelled(PlainQueue):
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel what is not delayed."""
-        return self.find(task_id).due > now() or await super().cancel(task_id)
+        return 0 < self.find(task_id).due - now() < 100 or await super().cancel(task_id)
 
 
 class CancelsTheEnded(PlainQueue):
-    """Says that it cancelled what had ended."""
+    """Says that it cancelled what had failed."""
 
     breaks = "Q74"
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel, and say so."""
-        await super().cancel(task_id)
-        return True
+        return await super().cancel(task_id) or self.find(task_id).state is TaskState.FAILED
 
 
 class CancelsTheUnknown(PlainQueue):
@@ -179,17 +182,20 @@ class CancelsTheUnknown(PlainQueue):
         try:
             return await super().cancel(task_id)
         except TaskNotFound:
-            return False
+            if task_id == "no-such-task":
+                return False
+            raise
 
 
 class CancelledForEver(PlainQueue):
-    """Does not requeue what was cancelled."""
+    """Does not requeue the only task, if it was cancelled."""
 
     breaks = "Q76"
 
     async def requeue(self, task_id: str) -> bool:
         """Requeue what failed."""
-        return self.find(task_id).state is not TaskState.CANCELLED and await super().requeue(task_id)
+        is_lonely = self.find(task_id).state is TaskState.CANCELLED and len(self.shelf.entries) == 1
+        return not is_lonely and await super().requeue(task_id)
 
 
 class KeyOfTheCancelled(PlainQueue):
@@ -214,14 +220,16 @@ class CountsLeasedAsWaiting(PlainQueue):
 
 
 class CountsDelayedAsWaiting(PlainQueue):
-    """Does not tell what is delayed from what waits."""
+    """Does not tell what is delayed from what waits, unless it was delivered before."""
 
     breaks = "Q79"
 
     async def counts(self) -> Counts:
         """Count together."""
         counts = await super().counts()
-        return replace(counts, pending=counts.pending + counts.delayed, delayed=0)
+        waiting = [entry for entry in self.shelf.entries.values() if entry.state is TaskState.PENDING]
+        fresh = sum(entry.due > now() and not entry.attempts for entry in waiting)
+        return replace(counts, pending=counts.pending + fresh, delayed=counts.delayed - fresh)
 
 
 class PurgeLeavesTheDead(PlainQueue):
@@ -234,12 +242,13 @@ class PurgeLeavesTheDead(PlainQueue):
 
 
 class PurgesTheLeased(PlainQueue):
-    """Purges everything."""
+    """Counts what is leased as purged."""
 
     breaks = "Q81"
 
-    def is_purged(self, entry: Entry) -> bool:
-        return super().is_purged(entry) or entry.state is TaskState.PROCESSING
+    async def purge(self) -> int:
+        """Purge, and count too much."""
+        return await super().purge() + (await self.counts()).processing
 
 
 class PurgeKeepsKeys(PlainQueue):
@@ -258,13 +267,13 @@ class PurgeKeepsKeys(PlainQueue):
 
 
 class BatchBackwards(PlainQueue):
-    """Queues a batch from its end."""
+    """Gives the ids of a batch from its end."""
 
     breaks = "Q83"
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
-        """Queue the last first."""
-        return await super().enqueue_many(list(tasks)[::-1])
+        """Give the last first."""
+        return (await super().enqueue_many(tasks))[::-1]
 
 
 class HalfABatch(PlainQueue):
@@ -273,8 +282,13 @@ class HalfABatch(PlainQueue):
     breaks = "Q84"
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
-        """Queue one by one."""
-        return [self.put(task, self.write(task)) for task in tasks]
+        """Queue what can be written before anything else is looked at."""
+        batch = list(tasks)
+        try:
+            return await super().enqueue_many(batch)
+        except InvalidTask:
+            self.put(batch[0], self.write(batch[0]))
+            raise
 
 
 class EmptyBatchFails(PlainQueue):
@@ -330,27 +344,28 @@ class NoneIsOne(PlainQueue):
 
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease at least one."""
-        return await super().dequeue_many(limit or 1, timeout)
+        return await super().dequeue_many(limit or len(self.shelf.entries), timeout)
 
 
 class OwnResultsOnly(PlainQueue):
-    """Knows the results that were settled through it."""
+    """Does not know the results of what it enqueued itself and others worked."""
 
     breaks = "Q90"
 
     def status_of(self, entry: Entry) -> TaskStatus:
         status = super().status_of(entry)
-        return status if entry.holder is self else replace(status, result=None)
+        return replace(status, result=None) if entry.owner is self and entry.holder is not self else status
 
 
 class LooksBeforeItTakes(PlainQueue):
-    """Lets others in between looking for a task and taking it, while there are many."""
+    """Lets others in between looking for a task and taking it, while there are many of one service."""
 
     breaks = "Q91"
 
     async def wait(self, timeout: float | None) -> Entry | None:
         entry = await super().wait(timeout)
-        if len(self.shelf.entries) >= 40:
+        owners = {other.owner for other in self.shelf.entries.values()}
+        if len(self.shelf.entries) >= 40 and len(owners) == 1:
             await asyncio.sleep(0)
         return entry
 
@@ -363,7 +378,8 @@ class WokenByItselfOnly(PlainQueue):
     async def wait(self, timeout: float | None) -> Entry | None:
         began = now()
         entry = await super().wait(timeout)
-        if timeout and entry is not None and entry.owner is not self and now() > began:
+        is_new = entry is not None and entry.owner is not self and not entry.attempts
+        if timeout and is_new and now() > began:
             await asyncio.sleep(timeout)
         return entry
 
@@ -379,16 +395,16 @@ class SettlesAnyLeaseById(PlainQueue):
 
 
 class KeysOfItsOwn(PlainQueue):
-    """Knows the keys that were taken through it."""
+    """Knows the short keys that were taken through it."""
 
     breaks = "Q94"
 
     def same_key(self, entry: Entry, key: str) -> bool:
-        return entry.owner is self and super().same_key(entry, key)
+        return (entry.owner is self or len(key) > 1) and super().same_key(entry, key)
 
 
 class TakesItsTasksAlong(PlainQueue):
-    """Drops at the end what it had enqueued."""
+    """Drops at the end what it had enqueued, if it is one task."""
 
     breaks = "Q95"
 
@@ -396,32 +412,34 @@ class TakesItsTasksAlong(PlainQueue):
         """Close, and drop."""
         await super().aclose()
         for entry in list(self.shelf.entries.values()):
-            if entry.owner is self and entry.state is TaskState.PENDING:
+            if len(self.shelf.entries) == 1 and entry.state is TaskState.PENDING and not entry.task.delay:
                 del self.shelf.entries[entry.id]
 
 
 class EndsItsLeases(PlainQueue):
-    """Takes for done, at the end, what it had leased."""
+    """Gives back, at the end, what it had leased."""
 
     breaks = "Q96"
 
     async def aclose(self) -> None:
-        """Close, and settle."""
+        """Close, and give back."""
         await super().aclose()
         for entry in self.shelf.entries.values():
             if entry.holder is self and entry.state is TaskState.PROCESSING:
-                self.end(entry, TaskState.COMPLETED)
+                self.give_back(entry, due=now())
 
 
-class LeavesProbes(PlainQueue):
-    """Checks itself with a task that it leaves behind."""
+class ProbesWithTasks(PlainQueue):
+    """Checks itself by taking a task that waits, and giving it back."""
 
     breaks = "Q97"
 
     async def check(self) -> None:
-        """Enqueue a probe."""
+        """Take a task."""
         await super().check()
-        await self.enqueue("probe")
+        task = await self.dequeue()
+        if task is not None:
+            self.give_back(self.shelf.entries[task.id], due=now())
 
 
 class WaitsOn(PlainQueue):
@@ -429,11 +447,18 @@ class WaitsOn(PlainQueue):
 
     breaks = "Q98"
 
-    async def wait(self, timeout: float | None) -> Entry | None:
-        entry = await super().wait(timeout)
+    async def dequeue(self, timeout: float | None = None) -> Task | None:
+        """Wait on."""
+        task = await super().dequeue(timeout)
         if self.is_closed and timeout:
             await asyncio.sleep(timeout)
-        return entry
+        return task
+
+    async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+        """End."""
+        check_limit(limit)
+        task = await super().dequeue(timeout)
+        return [] if task is None else [task, *await super().dequeue_many(limit - 1)] if limit > 1 else [task]
 
 
 class WorksOn(PlainQueue):

@@ -15,14 +15,15 @@ __all__: list[str] = []
 
 
 class CompletedComesAgain(PlainQueue):
-    """Delivers a completed task again when its lease would have ended."""
+    """Delivers a completed task again when its lease would have ended, if it has an object for a result."""
 
     breaks = "Q27"
 
     def lapse_all(self) -> None:
         super().lapse_all()
         for entry in self.shelf.entries.values():
-            if entry.state is TaskState.COMPLETED and entry.lease_ends <= now():
+            is_of_pages = entry.result == b'{"pages":3}'
+            if entry.state is TaskState.COMPLETED and is_of_pages and entry.lease_ends <= now():
                 self.give_back(entry, due=now())
 
 
@@ -44,12 +45,12 @@ class FailedComesAgain(PlainQueue):
 
 
 class NoTraceback(PlainQueue):
-    """Keeps the error only."""
+    """Keeps the error only, of the shortest."""
 
     breaks = "Q29"
 
     def settle(self, entry: Entry, update: StatusUpdate) -> None:
-        super().settle(entry, replace(update, traceback=None))
+        super().settle(entry, replace(update, traceback=None) if update.traceback == "line 7" else update)
 
 
 class ProgressAfterTheEnd(PlainQueue):
@@ -81,7 +82,7 @@ class SettlesTheUnknown(PlainQueue):
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Say that it was done."""
         is_done = await super().update_status(task_id, status, data)
-        return is_done or (isinstance(task_id, str) and task_id not in self.shelf.entries)
+        return is_done or task_id == "no-such-task"
 
 
 class UnknownStatus(PlainQueue):
@@ -101,7 +102,7 @@ class CountsReleased(PlainQueue):
     async def release(self, task: Task) -> bool:
         """Give back, and count."""
         is_done = await super().release(task)
-        self.shelf.entries[task.id].attempts += is_done
+        self.shelf.entries[task.id].attempts += is_done and task.max_attempts is None
         return is_done
 
 
@@ -121,29 +122,30 @@ class RetryLosesData(PlainQueue):
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Retry, and drop the data."""
-        self.shelf.entries[task.id].text = b"{}"
+        if error == "no route":
+            self.shelf.entries[task.id].text = b"{}"
         return await super().retry(task, delay, error, traceback=traceback)
 
 
 class RetriesAtOnce(PlainQueue):
-    """Does not wait before a short retry."""
+    """Does not wait before a retry after a second."""
 
     breaks = "Q40"
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
-        """Retry, and forget a delay of less than a second."""
+        """Retry, and forget a delay of a second."""
         self.check_retry(delay)
-        return await super().retry(task, 0 if 0 < delay < 1 else delay, error, traceback=traceback)
+        return await super().retry(task, 0 if delay == 1 else delay, error, traceback=traceback)
 
 
 class RetryWithoutTraceback(PlainQueue):
-    """Keeps no traceback of a retry."""
+    """Keeps no short traceback of a retry."""
 
     breaks = "Q41"
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Retry, and drop the traceback."""
-        return await super().retry(task, delay, error)
+        return await super().retry(task, delay, error, traceback=traceback if len(traceback or "") > 100 else None)
 
 
 class ErrorOfTheCompleted(PlainQueue):
@@ -154,7 +156,7 @@ class ErrorOfTheCompleted(PlainQueue):
     def settle(self, entry: Entry, update: StatusUpdate) -> None:
         error, traceback = entry.error, entry.traceback
         super().settle(entry, update)
-        if update.state is TaskState.COMPLETED:
+        if update.state is TaskState.COMPLETED and error != "The lease ran out.":
             entry.error, entry.traceback = error, traceback
 
 
@@ -187,8 +189,8 @@ class RetriesAnyLease(PlainQueue):
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Retry, and say so."""
-        await super().retry(task, delay, error, traceback=traceback)
-        return True
+        is_done = await super().retry(task, delay, error, traceback=traceback)
+        return is_done or self.shelf.entries[task.id].state is TaskState.PROCESSING
 
 
 class NegativeRetry(PlainQueue):
@@ -201,13 +203,13 @@ class NegativeRetry(PlainQueue):
 
 
 class OldestDeadFirst(PlainQueue):
-    """Lists dead letters in the order of their deaths."""
+    """Lists a few dead letters in the order of their deaths."""
 
     breaks = "Q47"
 
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """List them."""
-        return (await super().dead_letters(1000))[::-1][:limit]
+        return (await super().dead_letters(1000))[::-1][:limit] if limit == 2 else await super().dead_letters(limit)
 
 
 class EverythingIsDead(PlainQueue):
@@ -219,16 +221,16 @@ class EverythingIsDead(PlainQueue):
         return super().is_dead(entry) or entry.state is TaskState.COMPLETED
 
 
-class RequeueCountsOn(PlainQueue):
-    """Goes on counting when it requeues."""
+class RequeueKeepsTheError(PlainQueue):
+    """Goes on telling the error of a task that begins anew."""
 
     breaks = "Q49"
 
     async def requeue(self, task_id: str) -> bool:
-        """Requeue, with the attempts of before."""
-        attempts = self.find(task_id).attempts
+        """Requeue, with the error of before."""
+        error = self.find(task_id).error
         is_done = await super().requeue(task_id)
-        self.find(task_id).attempts = attempts
+        self.find(task_id).error = error
         return is_done
 
 
@@ -255,7 +257,9 @@ class RequeuesTheUnknown(PlainQueue):
         try:
             return await super().requeue(task_id)
         except TaskNotFound:
-            return False
+            if task_id == "no-such-task":
+                return False
+            raise
 
 
 class LapsedAreNotDead(PlainQueue):
@@ -277,14 +281,14 @@ class StartsWhenItCame(PlainQueue):
         return replace(status, started_at=status.started_at or status.enqueued_at)
 
 
-class StartsAtTheEnd(PlainQueue):
-    """Says when a task began only when it has ended."""
+class EndsAtTheStart(PlainQueue):
+    """Says that a task has ended when it begins."""
 
     breaks = "Q66"
 
     def status_of(self, entry: Entry) -> TaskStatus:
         status = super().status_of(entry)
-        return status if status.is_final else replace(status, started_at=None)
+        return replace(status, finished_at=status.started_at) if entry.state is TaskState.PROCESSING else status
 
 
 class NaiveStatus(PlainQueue):
@@ -312,10 +316,11 @@ class PatternsForIds(PlainQueue):
 
     breaks = "Q69"
 
-    def find(self, task_id: str) -> Entry:
+    async def get_status(self, task_id: str) -> TaskStatus:
+        """Look for a pattern."""
         if "*" in task_id:
             raise KeyError(task_id)
-        return super().find(task_id)
+        return await super().get_status(task_id)
 
 
 class SharedResults(PlainQueue):

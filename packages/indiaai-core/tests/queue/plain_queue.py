@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from indiaai_core import BackendUnavailable, Counts, NewTask, QueueService, Task, TaskNotFound, TaskState, TaskStatus
+from indiaai_core import (
+    BackendUnavailable,
+    Counts,
+    NewTask,
+    QueueFull,
+    QueueService,
+    Task,
+    TaskNotFound,
+    TaskState,
+    TaskStatus,
+)
 from indiaai_core.queue import FINAL_STATES, StatusUpdate, check_delay, check_limit
 
 __all__ = ["Entry", "PlainQueue", "Shelf", "now"]
@@ -54,6 +64,7 @@ class Shelf:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     services: list[PlainQueue] = field(default_factory=list)
+    room: int = 1_000_000
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def next_number(self) -> int:
@@ -111,12 +122,28 @@ class PlainQueue(QueueService):
         """Tell whether a task has a key."""
         return entry.has_key and entry.state not in FINAL_STATES and entry.task.dedupe_key == key
 
+    def key_holder(self, key: str | None) -> Entry | None:
+        """Return the task that has a key."""
+        taken = (entry for entry in self.shelf.entries.values() if key is not None and self.same_key(entry, key))
+        return next(taken, None)
+
+    def held_tasks(self) -> int:
+        """Count what takes room."""
+        return sum(entry.state not in FINAL_STATES for entry in self.shelf.entries.values())
+
+    def require_room(self, count: int) -> None:
+        """Refuse what does not fit."""
+        held = self.held_tasks()
+        if held + count > self.shelf.room:
+            raise QueueFull(f"The queue holds {held} tasks and has no room for {count} more.")
+
     def put(self, task: NewTask, text: bytes) -> str:
         """Put one task in."""
         self.lapse_all()
-        for entry in self.shelf.entries.values():
-            if task.dedupe_key is not None and self.same_key(entry, task.dedupe_key):
-                return entry.id
+        holder = self.key_holder(task.dedupe_key)
+        if holder is not None:
+            return holder.id
+        self.require_room(1)
         number = self.shelf.next_number()
         task_id = self.new_id(task, number)
         self.shelf.entries[task_id] = Entry(task_id, number, task, text, due=now() + task.delay, owner=self)
@@ -144,6 +171,15 @@ class PlainQueue(QueueService):
         )
         return self.put(task, self.write(task))
 
+    async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
+        """Put all of them into the queue, or none."""
+        self.require_open()
+        batch = [(task, self.write(task)) for task in tasks]
+        keys = {task.dedupe_key for task, _ in batch} - {None}
+        unkeyed = sum(task.dedupe_key is None for task, _ in batch)
+        self.require_room(unkeyed + sum(self.key_holder(key) is None for key in keys))
+        return [self.put(task, text) for task, text in batch]
+
     # Taking out
 
     def is_ready(self, entry: Entry) -> bool:
@@ -162,7 +198,7 @@ class PlainQueue(QueueService):
 
     def lapse(self, entry: Entry) -> None:
         """Let one lease run out."""
-        entry.error = "The lease ran out."
+        entry.error, entry.traceback = "The lease ran out.", None
         if entry.attempts >= (entry.task.max_attempts or 5):
             self.end(entry, TaskState.FAILED)
         else:
@@ -261,6 +297,7 @@ class PlainQueue(QueueService):
 
     async def release(self, task: Task) -> bool:
         """Give a task back."""
+        self.require_open()
         entry = self.held(task)
         if entry is None:
             return False
@@ -272,13 +309,19 @@ class PlainQueue(QueueService):
         """Check the delay of a retry."""
         check_delay(delay)
 
+    def failure(self, error: str, traceback: str | None) -> StatusUpdate:
+        """Shorten the error of a retry."""
+        return StatusUpdate.failure(error, traceback=traceback)
+
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Try a task again."""
+        self.require_open()
         self.check_retry(delay)
+        failure = self.failure(error, traceback)
         entry = self.held(task)
         if entry is None:
             return False
-        entry.error, entry.traceback = error, traceback
+        entry.error, entry.traceback = failure.error, failure.traceback
         if task.is_last_attempt:
             self.end(entry, TaskState.FAILED)
         else:
@@ -310,6 +353,7 @@ class PlainQueue(QueueService):
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task."""
+        self.require_open()
         entry = self.find(task_id)
         if entry.state in FINAL_STATES:
             return False
@@ -322,6 +366,7 @@ class PlainQueue(QueueService):
 
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return dead letters."""
+        self.require_open()
         check_limit(limit)
         self.lapse_all()
         dead = sorted(filter(self.is_dead, self.shelf.entries.values()), key=lambda entry: -entry.finished)
@@ -329,9 +374,12 @@ class PlainQueue(QueueService):
 
     async def requeue(self, task_id: str) -> bool:
         """Requeue a task."""
+        self.require_open()
         entry = self.find(task_id)
         if entry.state not in (TaskState.FAILED, TaskState.CANCELLED):
             return False
+        self.require_room(1)
+        entry.has_key = self.key_holder(entry.task.dedupe_key) is None
         entry.attempts, entry.number = 0, self.shelf.next_number()
         entry.error = entry.traceback = entry.finished_at = entry.started_at = entry.progress = None
         self.give_back(entry, due=now())
@@ -339,6 +387,7 @@ class PlainQueue(QueueService):
 
     async def counts(self) -> Counts:
         """Count the tasks."""
+        self.require_open()
         self.lapse_all()
         states = [entry.state for entry in self.shelf.entries.values()]
         waiting = [entry for entry in self.shelf.entries.values() if entry.state is TaskState.PENDING]
@@ -351,6 +400,7 @@ class PlainQueue(QueueService):
 
     async def purge(self) -> int:
         """Forget tasks."""
+        self.require_open()
         self.lapse_all()
         gone = list(filter(self.is_purged, self.shelf.entries.values()))
         for entry in gone:

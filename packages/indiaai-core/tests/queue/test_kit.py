@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from plain_queue import PlainQueue, now
+from plain_queue import Entry, PlainQueue, now
 from virtual_time import VirtualTimeLoop
 
 from indiaai_core import Task
@@ -19,6 +19,11 @@ pytestmark = pytest.mark.anyio
 SEQUENCE: Any = vars(QueueConformance.test_any_sequence_follows_the_model)["hypothesis"].inner_test
 
 
+def make(*services: Any) -> ModelledQueue:
+    """Put services beside their model, on the loop's clock."""
+    return ModelledQueue(services[0], others=services[1:], now=now)
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Run on virtual time."""
@@ -28,7 +33,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 @pytest.fixture
 def queue() -> ModelledQueue:
     """A queue beside its model, both on the loop's clock."""
-    return ModelledQueue(PlainQueue(), now=now)
+    return make(PlainQueue())
 
 
 async def test_the_model_agrees_on_every_way_through_a_task_s_life(queue: ModelledQueue) -> None:
@@ -82,7 +87,7 @@ class KeepsRecords(PlainQueue):
 async def test_a_queue_that_cannot_be_purged_is_emptied_by_working_it() -> None:
     """The model asks for no count where others' tasks may be left, and settles its own."""
     service = KeepsRecords()
-    queue = ModelledQueue(service, now=now)
+    queue = make(service)
     await queue.enqueue()
 
     await queue.compare()
@@ -101,27 +106,96 @@ class KeepsEverything(PlainQueue):
 
 async def test_the_model_notices_what_a_purge_left() -> None:
     """A task that is still known after a purge is named."""
-    queue = ModelledQueue(KeepsEverything(), now=now)
+    queue = make(KeepsEverything())
     await queue.enqueue()
 
     with pytest.raises(AssertionError, match="was purged and is still known"):
         await queue.purge()
 
 
-class Slow(PlainQueue):
-    """Takes as long as a lease lasts for every task."""
+async def test_the_model_knows_what_two_workers_do_to_each_other() -> None:
+    """A lease is its worker's; a task's id stands for the lease that the worker who names it was given."""
+    first = PlainQueue()
+    queue = make(first, PlainQueue(first.shelf))
+    await queue.update_by_id(nth=0, status="completed")  # of nothing
+    await queue.enqueue_many(batch=[{"dedupe_key": "a"}, {"dedupe_key": "a"}, {"delay": 5}, {}])
 
-    async def enqueue(self, task_name: str, task_data: Any = None, **options: Any) -> str:
-        """Take long."""
-        await anyio.sleep(self.lease_seconds)
-        return await super().enqueue(task_name, task_data, **options)
+    await queue.dequeue_many(limit=5, worker=1)
+    await queue.update_by_id(nth=0, status="completed", worker=0)
+    await queue.update_by_id(nth=0, status="processing", worker=1)
+    await queue.update_by_id(nth=0, status="failed", worker=1)
+    await queue.requeue(nth=0)
+    await anyio.sleep(6)
+    await queue.dequeue_many(limit=5)
+    await queue.compare()
+    await queue.empty()
 
 
-async def test_a_sequence_on_a_slow_queue_ends_before_its_leases_do() -> None:
-    """Where calls take so long that leases would run out, the model, whose clock stands still, is not asked."""
-    service = Slow()
+class NoticesLate(PlainQueue):
+    """Lets leases run out when somebody asks for a task, and not before."""
 
-    await SEQUENCE(QueueConformance(), service=service, calls=[("enqueue", {}), ("enqueue", {})])
+    is_asked = False
+
+    def lapse_all(self) -> None:
+        """Look, or not."""
+        if self.is_asked:
+            super().lapse_all()
+
+    async def dequeue(self, timeout: float | None = None) -> Task | None:
+        """Look, and lease."""
+        self.is_asked = True
+        try:
+            return await super().dequeue(timeout)
+        finally:
+            self.is_asked = False
+
+
+async def test_a_store_may_take_its_time_to_notice_a_lapse() -> None:
+    """A lease that is over may be honoured until the task is delivered again."""
+    queue = make(NoticesLate())
+    await queue.enqueue_many(batch=[{}, {"max_attempts": 1}])
+    await queue.dequeue_many(limit=2)
+    await anyio.sleep(2)
+
+    await queue.compare()
+    await queue.update(nth=0, status="processing")
+    await anyio.sleep(2)
+    await queue.dequeue()
+    await queue.update(nth=0, status="completed")
+    await queue.compare()
+    await queue.empty()
+
+
+class RefusesLate(NoticesLate):
+    """Shows a lease that is over, and honours it no more."""
+
+    def held(self, task: str | Task) -> Entry | None:
+        """Look at the time."""
+        entry = super().held(task)
+        return entry if entry is not None and entry.lease_ends > now() else None
+
+
+async def test_a_store_may_refuse_a_lease_that_is_over_before_it_gives_the_task_to_another() -> None:
+    """Then it says False, and the task is delivered again."""
+    queue = make(RefusesLate())
+    await queue.enqueue()
+    await queue.dequeue()
+    await anyio.sleep(2)
+
+    await queue.update(nth=0, status="completed")
+    await queue.dequeue()
+    await queue.update(nth=1, status="completed")
+    await queue.compare()
+
+
+async def test_a_sequence_on_a_slow_queue_ends_before_its_clock_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where calls take so long that the store's clock may differ from the model's, the model is not asked."""
+    service = PlainQueue()
+    times = iter([0.0, 0.01, 1.0])
+    monkeypatch.setattr("indiaai_core.testing.queue.sequence.time.monotonic", lambda: next(times))
+
+    calls: list[Any] = [("enqueue", {}), ("enqueue", {})]
+    await SEQUENCE(QueueConformance(), service=service, workers=[service], clock=None, calls=calls)
 
     assert len(service.shelf.entries) == 1
 
@@ -140,7 +214,7 @@ async def test_a_task_that_was_leased_for_a_cancelled_call_may_come_late() -> No
     """At least once does not mean at once: the promise waits for the lease to run out."""
     service = LeasesWhatNobodyGets()
 
-    await QueueConformance().test_cancelled_call_loses_no_task(service=service)
+    await QueueConformance().test_cancelled_call_loses_no_task(service=service, elapse=anyio.sleep)
 
     assert now() > 1000 + service.lease_seconds
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from plain_queue import PlainQueue
-from virtual_time import VirtualTimeLoop
+from plain_queue import PlainQueue, Shelf
+from virtual_time import LoopClock, VirtualTimeLoop
 
 from indiaai_core import NewTask, QueueService, Task, TaskState, TaskStatus, Unsupported
 from indiaai_core.testing.queue import QueueConformance
@@ -73,9 +73,19 @@ class TestPlainQueue(QueueConformance):
         return "asyncio", {"loop_factory": VirtualTimeLoop}
 
     @pytest.fixture
+    def clock(self) -> LoopClock:
+        """Give the loop's clock, which is the queue's."""
+        return LoopClock()
+
+    @pytest.fixture
     def service(self) -> PlainQueue:
         """Give a queue."""
         return PlainQueue()
+
+    @pytest.fixture
+    def bounded_service(self) -> PlainQueue:
+        """Give a queue that holds five tasks."""
+        return PlainQueue(Shelf(room=5))
 
     @pytest.fixture
     def second_service(self, service: PlainQueue) -> PlainQueue:

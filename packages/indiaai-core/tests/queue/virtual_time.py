@@ -6,7 +6,7 @@ import asyncio
 import selectors
 from typing import Any
 
-__all__ = ["VirtualTimeLoop"]
+__all__ = ["LoopClock", "VirtualTimeLoop"]
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -35,3 +35,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time."""
         return self._jumping.now
+
+
+class LoopClock:
+    """The clock of the loop, for queues that look at no other."""
+
+    async def advance(self, seconds: float) -> None:
+        """Let the time pass, at once."""
+        await asyncio.sleep(seconds)

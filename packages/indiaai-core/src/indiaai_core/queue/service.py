@@ -38,8 +38,8 @@ class QueueService(Service):
     every `dequeue` that waits, with None; every call after it raises `BackendUnavailable`.
 
     What is promised is numbered (Q12): the conformance suite `indiaai_core.testing.queue.QueueConformance` holds a backend to
-    each, and docs/reference/promises.md lists them. Q00 holds any sequence of calls against a model; Q95 to Q99 are about
-    restart, health and the end.
+    each, and docs/reference/promises.md lists them. Q00 holds any sequence of calls against a model; Q95 to Q99 and Q162 to
+    Q172 are about restart, errors, health and the end.
 
     Attributes:
         lease_seconds: How long a delivery is the only one. A worker renews at a third of it.
@@ -62,7 +62,8 @@ class QueueService(Service):
         """Put a task into the queue; `NewTask` gives the arguments' limits.
 
         The backend must return only when it has the task as safely as its page promises.
-        Promises: Q01 to Q10; `priority` Q11 to Q14; `delay` Q53 to Q58; `dedupe_key` Q59 to Q64, Q94.
+        Promises: Q01 to Q10, Q100 to Q106; `priority` Q11 to Q14, Q107 to Q111; `delay` Q53 to Q58, Q137 to Q139;
+        `dedupe_key` Q59 to Q64, Q94, Q140 to Q145, Q161, Q177; a queue that is full Q173 to Q179.
 
         Returns:
             The task's id; with a `dedupe_key` that is taken, the id of the task that has it.
@@ -78,8 +79,9 @@ class QueueService(Service):
     async def dequeue(self, timeout: float | None = None) -> Task | None:
         """Lease the task that is next: the highest priority first, the oldest first among equals.
 
-        A call that is cancelled must not keep a task: it has leased none, or the task comes back when its lease runs out.
-        Promises: Q11 to Q13, Q15 to Q26, Q90 to Q93, Q96.
+        A store that spreads a queue over several parts may keep this order within each only. A call that is cancelled must
+        not keep a task: it has leased none, or the task comes back when its lease runs out.
+        Promises: Q11 to Q13, Q15 to Q26, Q90 to Q93, Q96, Q107 to Q114, Q129, Q133, Q159, Q162, Q163.
 
         Args:
             timeout: Seconds to wait for a task; None or 0 does not wait.
@@ -95,7 +97,7 @@ class QueueService(Service):
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task.
 
-        Promises: Q65 to Q70.
+        Promises: Q65 to Q70, Q146, Q147, Q164.
 
         Raises:
             TaskNotFound: There is no such task, or its record has expired.
@@ -105,7 +107,8 @@ class QueueService(Service):
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Settle or renew a task under its lease; `StatusUpdate.of` checks the arguments.
 
-        Promises: Q26 to Q33, Q35 to Q38, Q93.
+        A lease that has run out may still be honoured as long as nobody else has the task.
+        Promises: Q26 to Q33, Q35 to Q38, Q93, Q112, Q115 to Q125, Q160.
 
         Args:
             task_id: The delivery, which names its lease; or the task's id, which stands for the latest lease that this
@@ -124,7 +127,7 @@ class QueueService(Service):
         """
 
     async def probe(self) -> None:
-        """Enqueue a task for tomorrow, look at it and cancel it, where the backend can; else `check` only.
+        """Enqueue a task for tomorrow, look at it and cancel it, where the backend can; else `check` only. Promise: Q170.
 
         Raises:
             IndiaAIError: A step failed.
@@ -142,7 +145,7 @@ class QueueService(Service):
 
         All are checked before the first is queued. The default queues one by one: a failure in the middle leaves those
         before it queued.
-        Promises: Q63, Q83 to Q85.
+        Promises: Q63, Q83 to Q85, Q108, Q138, Q156, Q157, Q175.
 
         Returns:
             Their ids, in the order of the tasks.
@@ -169,7 +172,7 @@ class QueueService(Service):
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease up to `limit` tasks: waits for the first as `dequeue` does, and takes what is there of the rest.
 
-        Promises: Q86 to Q89.
+        Promises: Q86 to Q89, Q108, Q158, Q168.
 
         Args:
             limit: The most tasks to lease, at least 1.
@@ -192,7 +195,7 @@ class QueueService(Service):
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last.
 
-        Promises: Q39 to Q46.
+        Promises: Q39 to Q46, Q109, Q128, Q129, Q142, Q143, Q148.
 
         Args:
             task: The delivery; `task.max_attempts` decides which attempt is the last.
@@ -212,7 +215,8 @@ class QueueService(Service):
     async def release(self, task: Task) -> bool:
         """Give a task back untouched, so that another worker gets it at once; the attempt does not count.
 
-        What a worker that stops does with what it has not begun. The default lets the lease run out. Promise: Q34.
+        What a worker that stops does with what it has not begun. The default lets the lease run out.
+        Promises: Q34, Q126, Q127, Q178.
 
         Returns:
             True if it was given back; False if nothing changed.
@@ -222,7 +226,7 @@ class QueueService(Service):
     async def cancel(self, task_id: str) -> bool:
         """Stop a task from being worked: a pending one is never delivered, a processing one loses its lease.
 
-        Promises: Q71 to Q77.
+        Promises: Q71 to Q77, Q136, Q148, Q149, Q151.
 
         Returns:
             True if it was pending or processing; False if it had come to an end.
@@ -236,7 +240,7 @@ class QueueService(Service):
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return failed tasks whose record is kept, the latest first.
 
-        Promises: Q47, Q48, Q52.
+        Promises: Q47, Q48, Q52, Q130 to Q132, Q165.
 
         Args:
             limit: The most to return, at least 1.
@@ -250,7 +254,8 @@ class QueueService(Service):
     async def requeue(self, task_id: str) -> bool:
         """Put a failed or cancelled task back into the queue, last of its equals, with its attempts counted from 0 again.
 
-        A dedupe key that another task has taken meanwhile stays with that one. Promises: Q49 to Q51, Q76.
+        A dedupe key that another task has taken meanwhile stays with that one.
+        Promises: Q49 to Q51, Q76, Q111, Q131, Q133 to Q136, Q144, Q145, Q165, Q179.
 
         Returns:
             True if it was; False if the task is not failed or cancelled.
@@ -265,7 +270,7 @@ class QueueService(Service):
     async def counts(self) -> Counts:
         """Return how many tasks the queue holds.
 
-        Promises: Q78, Q79.
+        Promises: Q78, Q79, Q150, Q151.
 
         Raises:
             Unsupported: The backend does not declare `counts`.
@@ -275,7 +280,7 @@ class QueueService(Service):
     async def purge(self) -> int:
         """Forget every task that is pending or a dead letter; those under a lease go on.
 
-        Promises: Q80 to Q82.
+        Promises: Q80 to Q82, Q152 to Q155.
 
         Returns:
             How many tasks were forgotten.

@@ -40,7 +40,8 @@ class Promise:
         number: What errors, docs and docstrings call it: the layer's letter and two digits, or three.
         sentence: The promise, in one sentence.
         needs: The capabilities without which the backend must raise `Unsupported` instead.
-        where: The capabilities without which there is nothing to try, as the backend is free to do otherwise.
+        where: The capabilities of the service, or traits of the suite, without which there is nothing to try, as the backend
+            is free to do otherwise.
     """
 
     number: str
@@ -60,7 +61,7 @@ def promise(
         number: The promise's number, once in a suite.
         sentence: The promise.
         needs: One capability, or several, without which the test must end in `Unsupported`.
-        where: One capability, or several, without which the test is not run.
+        where: One capability or trait, or several, without which the test is not run.
     """
     kept = Promise(number, sentence, _names(needs), _names(where))
 
@@ -87,9 +88,11 @@ class Conformance:
 
     Attributes:
         optional_fixtures: Fixtures that an author may leave out, for which None or the service itself stands in.
+        traits: What the store under test does though it need not; an author's class says which of the suite's it has.
     """
 
     optional_fixtures: ClassVar[tuple[str, ...]] = ()
+    traits: ClassVar[frozenset[str]] = frozenset()
     pytestmark: ClassVar[pytest.MarkDecorator] = pytest.mark.anyio
 
     @pytest.fixture(autouse=True)
@@ -98,7 +101,9 @@ class Conformance:
         yield
         kept: Promise | None = getattr(request.function, "promise", None)
         if kept is not None and "service" in request.node.funcargs:
-            reasons = _reasons(kept, request.node.funcargs, optional=self.optional_fixtures)
+            asked = inspect.signature(request.function).parameters  # not what those fixtures ask for in their turn
+            fixtures = {name: value for name, value in request.node.funcargs.items() if name in asked}
+            reasons = _reasons(kept, fixtures, optional=self.optional_fixtures, traits=self.traits)
             untried_of(request.config).note(type(self).__name__, kept.number, reasons=reasons)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -128,10 +133,10 @@ def _promised(suite: type[Any]) -> Iterator[tuple[str, Test]]:
                 yield name, member
 
 
-def _reasons(kept: Promise, fixtures: Mapping[str, Any], *, optional: Iterable[str]) -> Iterator[str]:
+def _reasons(kept: Promise, fixtures: Mapping[str, Any], *, optional: Iterable[str], traits: frozenset[str]) -> Iterator[str]:
     service = fixtures["service"]
     for name in (*kept.needs, *kept.where):
-        if name not in service.capabilities:
+        if name not in service.capabilities | traits:
             yield f"{name} is not declared"
     for name in optional:
         # What stands in for a fixture that the author did not write: nothing, or the service itself.
@@ -147,7 +152,7 @@ def _judged(test: Callable[..., Awaitable[None]], kept: Promise) -> Test:
     @functools.wraps(test)
     async def judged(self: Any, **fixtures: Any) -> None:
         capabilities = fixtures["service"].capabilities
-        if not capabilities.issuperset(kept.where):
+        if not (capabilities | getattr(self, "traits", frozenset())).issuperset(kept.where):
             return
         lacking = frozenset(kept.needs) - capabilities
         if not lacking:

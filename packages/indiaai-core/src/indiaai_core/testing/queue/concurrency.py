@@ -1,14 +1,17 @@
-"""Promises about two services on one store, and about what is left when one of them is gone."""
+"""Promises about two services on one store."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 
-from indiaai_core.queue import NewTask, QueueService, Task, TaskState
+from indiaai_core.queue import NewTask, QueueService, TaskState
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.queue.waiting import CLOCK_SLACK_SECONDS, PATIENCE_SECONDS, lapse, take
+from indiaai_core.testing.queue.clock import Elapse
+from indiaai_core.testing.queue.waiting import PATIENCE_SECONDS, lapse, side_by_side, take, while_waiting
 
-__all__ = ["ConcurrencyPromises", "RestartPromises"]
+__all__ = ["ConcurrencyPromises"]
 
 
 class ConcurrencyPromises:
@@ -42,26 +45,22 @@ class ConcurrencyPromises:
 
     @promise("Q92", "A call that waits at one service is woken by a task that another enqueues.")
     async def test_waiting_call_is_woken_by_the_other(self, service: QueueService, second_service: QueueService) -> None:
-        found: list[Task | None] = []
+        ids: list[str] = []
 
-        async def wait() -> None:
-            found.append(await second_service.dequeue(timeout=4 * PATIENCE_SECONDS))
+        async def enqueue() -> None:
+            ids.append(await service.enqueue("process"))
 
-        with anyio.fail_after(PATIENCE_SECONDS):
-            async with anyio.create_task_group() as group:
-                group.start_soon(wait)
-                await anyio.sleep(0.05)
-                task_id = await service.enqueue("process")
+        (task,) = await while_waiting(enqueue, lambda: second_service.dequeue(timeout=4 * PATIENCE_SECONDS))
 
-        assert [task and task.id for task in found] == [task_id]
+        assert [task and task.id] == ids
 
     @promise("Q93", "The task's id alone does not settle under a lease that another service was given.")
     async def test_id_does_not_settle_under_a_strangers_lease(
-        self, service: QueueService, second_service: QueueService
+        self, service: QueueService, second_service: QueueService, elapse: Elapse
     ) -> None:
         task_id = await service.enqueue("process")
         await take(service)
-        task = await lapse(second_service)
+        task = await lapse(second_service, elapse)
 
         assert not await service.update_status(task_id, "completed", "late")
 
@@ -76,27 +75,51 @@ class ConcurrencyPromises:
 
         assert second_id == first_id
 
+    @promise("Q159", "Tasks that are enqueued while others are worked, at two services, are each completed once.")
+    async def test_each_task_is_completed_once(self, service: QueueService, second_service: QueueService) -> None:
+        ids: list[str] = []
+        completed: list[str] = []
 
-class RestartPromises:
-    """What is left when a service is gone; a closed one stands for a process that ended."""
+        async def produce(giver: QueueService) -> None:
+            ids.extend([await giver.enqueue("process", {"n": n}) for n in range(15)])
+            ids.extend(await giver.enqueue_many([NewTask("process")] * 15))
 
-    @promise("Q95", "What one service has acknowledged is there when it is gone.")
-    async def test_acknowledged_task_outlives_its_service(self, service: QueueService, second_service: QueueService) -> None:
-        task_id = await service.enqueue("process", {"n": 1})
-        await service.aclose()
+        async def work(taker: QueueService) -> None:
+            while len(completed) < 60:
+                await anyio.lowlevel.checkpoint()
+                for task in await taker.dequeue_many(4, timeout=0.2):
+                    assert await taker.update_status(task, "completed")
+                    completed.append(task.id)
 
-        task = await take(second_service)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as group:
+                for one in (service, second_service):
+                    group.start_soon(work, one)
+                    group.start_soon(work, one)
+                    group.start_soon(produce, one)
 
-        assert (task.id, task.data) == (task_id, {"n": 1})
+        assert sorted(completed) == sorted(ids)
 
-    @promise("Q96", "What a service that is gone had leased is delivered again when the lease has run out, and not before.")
-    async def test_lease_of_a_service_that_is_gone_runs_out(self, service: QueueService, second_service: QueueService) -> None:
-        task_id = await service.enqueue("process")
-        started = anyio.current_time()
-        await take(service)
-        await service.aclose()
+    @promise("Q160", "Of two services that settle one delivery side by side, one does.")
+    async def test_one_of_two_services_settles(self, service: QueueService, second_service: QueueService) -> None:
+        ids = [await service.enqueue("process") for _ in range(10)]
+        tasks = [await take(service) for _ in ids]
 
-        task = await lapse(second_service)
+        for task in tasks:
+            answers = await side_by_side(
+                partial(service.update_status, task, "completed", "first"),
+                partial(second_service.update_status, task, "completed", "second"),
+            )
 
-        assert (task.id, task.attempt) == (task_id, 2)
-        assert anyio.current_time() - started >= service.lease_seconds - CLOCK_SLACK_SECONDS
+            assert sorted(answers, key=str) == [False, True]
+            assert (await service.get_status(task.id)).result == ("first" if answers[0] is True else "second")
+
+    @promise("Q161", "Tasks with one key that two services enqueue side by side are one task.", needs="dedupe")
+    async def test_one_key_at_two_services_is_one_task(self, service: QueueService, second_service: QueueService) -> None:
+        givers = [service, second_service] * 6
+
+        ids = await side_by_side(*[partial(giver.enqueue, "process", dedupe_key="both") for giver in givers])
+
+        assert len(set(ids)) == 1
+        assert (await take(service)).id == ids[0]
+        assert await second_service.dequeue() is None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from indiaai_core.errors import TaskNotFound
-from indiaai_core.queue import Counts, QueueService
+from indiaai_core.queue import Counts, QueueService, TaskState
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.queue.waiting import take
+from indiaai_core.testing.queue.clock import Elapse
+from indiaai_core.testing.queue.waiting import drain, give_back, take
 
 __all__ = ["CountsPromises"]
 
@@ -69,3 +70,80 @@ class CountsPromises:
 
         assert second_id != first_id
         assert (await take(service)).id == second_id
+
+    @promise(
+        "Q150", "A task that waits for its retry is counted as delayed, until its time has come.", needs=("counts", "retry")
+    )
+    async def test_retried_task_is_counted_as_delayed(self, service: QueueService, elapse: Elapse) -> None:
+        await service.counts()
+        await service.enqueue("process")
+        await service.retry(await take(service), delay=0.4)
+
+        counts = [await service.counts()]
+        await elapse(0.5)
+        counts.append(await service.counts())
+
+        assert counts == [Counts(delayed=1), Counts(pending=1)]
+
+    @promise(
+        "Q151",
+        "What was cancelled is counted no more, and what was requeued is again.",
+        needs=("counts", "cancel", "dead_letters"),
+    )
+    async def test_cancelled_task_is_counted_no_more(self, service: QueueService) -> None:
+        await service.counts()
+        ids = [await service.enqueue("process") for _ in range(3)]
+        await take(service)
+
+        for task_id in ids:
+            await service.cancel(task_id)
+        counts = [await service.counts()]
+        for task_id in ids[:2]:
+            await service.requeue(task_id)
+        counts.append(await service.counts())
+
+        assert counts == [Counts(), Counts(pending=2)]
+
+    @promise("Q152", "A task that was under a lease while the queue was purged comes back as any other.", needs="purge")
+    @pytest.mark.parametrize("how", ["retry", "release", "lapse"])
+    async def test_leased_task_outlives_a_purge(self, service: QueueService, elapse: Elapse, how: str) -> None:
+        task_id = await service.enqueue("process", {"n": 2})
+        task = await take(service)
+
+        await service.purge()
+        await give_back(service, task, how=how, elapse=elapse)
+
+        again = await take(service)
+        assert (again.id, again.data) == (task_id, {"n": 2})
+
+    @promise("Q153", "Purging forgets what is delayed, and it is not delivered when its time comes.", needs=("purge", "delay"))
+    async def test_purge_forgets_delayed_tasks(self, service: QueueService, elapse: Elapse) -> None:
+        await service.purge()
+        task_id = await service.enqueue("process", delay=0.2)
+
+        assert await service.purge() == 1
+
+        await elapse(0.3)
+        assert await service.dequeue() is None
+        with pytest.raises(TaskNotFound):
+            await service.get_status(task_id)
+
+    @promise("Q154", "Purging leaves what is known of completed tasks.", needs="purge")
+    async def test_purge_leaves_completed_tasks(self, service: QueueService) -> None:
+        task_id = await service.enqueue("process")
+        await service.update_status(await take(service), "completed", "done")
+
+        assert await service.purge() == 0
+
+        status = await service.get_status(task_id)
+        assert (status.state, status.result) == (TaskState.COMPLETED, "done")
+
+    @promise("Q155", "A queue that was purged takes and delivers tasks as before.", needs="purge")
+    async def test_purged_queue_goes_on(self, service: QueueService) -> None:
+        for _ in range(3):
+            await service.enqueue("before")
+        await service.purge()
+
+        ids = [await service.enqueue("after") for _ in range(3)]
+
+        assert sorted(task.id for task in await drain(service)) == sorted(ids)

@@ -1,18 +1,16 @@
-"""The plainest model of a queue, and a service that is held against it call by call.
-
-Imported by the promise about any sequence of calls, and by stateful tests of backends whose clock can be set.
-"""
+"""The plainest model of a queue: a list of tasks and a clock that stands; imported by what holds services against it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from indiaai_core.errors import TaskNotFound
 from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, FINAL_STATES, Counts, QueueService, Task, TaskState
 
-__all__ = ["ModelTask", "ModelledQueue", "QueueModel"]
+__all__ = ["ModelTask", "QueueModel"]
+
+_ROUNDING_SECONDS = 1e-6
+"""By how much sums of seconds may be off."""
 
 
 @dataclass
@@ -21,6 +19,8 @@ class ModelTask:
 
     Attributes:
         is_fresh: Whether it was never delivered or requeued, so that its place among equals is known.
+        lease_ends: When its lease runs out. What is past that, and not looked at since, may have lapsed already or not.
+        holder: The service object that its latest lease was given through.
     """
 
     id: str
@@ -32,52 +32,119 @@ class ModelTask:
     attempts: int = 0
     lease: str = ""
     lease_ends: float = 0.0
+    holder: QueueService | None = None
+    progress: Any = None
     result: Any = None
     is_fresh: bool = True
 
     @property
-    def limit(self) -> int:
-        """How many attempts it has."""
-        return self.max_attempts or DEFAULT_MAX_ATTEMPTS
+    def has_attempts(self) -> bool:
+        """Whether it may be delivered once more."""
+        return self.attempts < (self.max_attempts or DEFAULT_MAX_ATTEMPTS)
 
 
 @dataclass
 class QueueModel:
-    """A list of tasks, looked through from its start to its end at every question. `now` is set by whoever has the clock."""
+    """All tasks of a queue, looked through from the first to the last at every question. Who has the clock sets `now`.
+
+    Attributes:
+        keys: The dedupe keys that are taken, and the task that has each.
+    """
 
     lease_seconds: float
     now: float = 0.0
     tasks: dict[str, ModelTask] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
 
-    def catch_up(self) -> None:
-        """Let leases run out."""
-        for task in self.tasks.values():
-            if task.state is TaskState.PROCESSING and task.lease_ends <= self.now:
-                self.give_back(task, due=self.now, is_last=task.attempts >= task.limit)
+    def add(self, task: ModelTask) -> None:
+        """Take a task in."""
+        self.tasks[task.id] = task
+        if task.dedupe_key is not None:
+            self.keys[task.dedupe_key] = task.id
 
-    def ready(self) -> list[ModelTask]:
-        """Return the tasks of the highest priority that may be delivered, the oldest first."""
-        waiting = [task for task in self.tasks.values() if task.state is TaskState.PENDING and task.due <= self.now]
-        return [task for task in waiting if task.priority == max(other.priority for other in waiting)]
+    def is_over(self, time: float) -> bool:
+        """Tell whether an instant has come."""
+        return time <= self.now + _ROUNDING_SECONDS
 
-    def holder_of(self, dedupe_key: str | None) -> ModelTask | None:
-        """Return the task that has a key."""
-        live = [task for task in self.tasks.values() if task.state not in FINAL_STATES]
-        return next((task for task in live if dedupe_key is not None and task.dedupe_key == dedupe_key), None)
+    def has_lapsed(self, task: ModelTask) -> bool:
+        """Tell whether a task's lease has run out."""
+        return task.state is TaskState.PROCESSING and self.is_over(task.lease_ends)
+
+    def lapsed(self) -> list[ModelTask]:
+        """Return the tasks whose lease has run out, of which a store may not have taken notice yet."""
+        return [task for task in self.tasks.values() if self.has_lapsed(task)]
+
+    def ready(self, *, has_order: bool = True) -> list[ModelTask]:
+        """Return the tasks that may be the next to be delivered, the oldest first.
+
+        Args:
+            has_order: Whether only those of the highest priority may.
+        """
+        ready = [
+            task
+            for task in self.tasks.values()
+            if (task.state is TaskState.PENDING and self.is_over(task.due)) or (self.has_lapsed(task) and task.has_attempts)
+        ]
+        highest = max((task.priority for task in ready), default=0)
+        return [task for task in ready if not has_order or task.priority == highest]
 
     def held(self, delivery: Task) -> ModelTask | None:
         """Return the task of a delivery, if its lease is still its own."""
         task = self.tasks.get(delivery.id)
         return task if task is not None and task.state is TaskState.PROCESSING and task.lease == delivery.lease else None
 
-    def give_back(self, task: ModelTask, *, due: float, is_last: bool) -> None:
+    def held_by(self, holder: QueueService, task_id: str) -> ModelTask | None:
+        """Return a task, if the latest lease of it that a service object was given is still its own."""
+        task = self.tasks.get(task_id)
+        return task if task is not None and task.state is TaskState.PROCESSING and task.holder is holder else None
+
+    def deliver(self, task: ModelTask, delivery: Task, *, holder: QueueService) -> None:
+        """Lease a task."""
+        task.state, task.attempts, task.lease, task.holder = TaskState.PROCESSING, delivery.attempt, delivery.lease, holder
+        task.lease_ends, task.is_fresh = self.now + self.lease_seconds, False
+
+    def settle(self, task: ModelTask, status: str, data: Any) -> None:
+        """Settle or renew."""
+        if status == "processing":
+            task.lease_ends = self.now + self.lease_seconds
+            task.progress = task.progress if data is None else data
+        else:
+            task.result = data if status == "completed" else None
+            self.end(task, TaskState(status))
+
+    def give_back(self, task: ModelTask, *, due: float, is_last: bool = False) -> None:
         """Let an attempt have failed."""
-        task.state, task.due, task.is_fresh = (TaskState.FAILED if is_last else TaskState.PENDING), due, False
+        task.is_fresh = False
+        if is_last:
+            self.end(task, TaskState.FAILED)
+        else:
+            task.state, task.due = TaskState.PENDING, due
+
+    def end(self, task: ModelTask, state: TaskState) -> None:
+        """Let a task come to an end, which frees its key, if it is the one that has it."""
+        task.state = state
+        if task.dedupe_key is not None and self.keys.get(task.dedupe_key) == task.id:
+            del self.keys[task.dedupe_key]
+
+    def requeue(self, task: ModelTask) -> None:
+        """Let a task begin anew; a key that another has taken stays with that one."""
+        task.attempts, task.progress = 0, None
+        if task.dedupe_key is not None:
+            self.keys.setdefault(task.dedupe_key, task.id)
+        self.give_back(task, due=self.now)
+
+    def purge(self) -> list[str]:
+        """Forget what is pending or a dead letter, and return the ids."""
+        gone = [task for task in self.tasks.values() if task.state in (TaskState.PENDING, TaskState.FAILED)]
+        for task in gone:
+            self.end(task, task.state)
+            del self.tasks[task.id]
+        return [task.id for task in gone]
 
     def counts(self) -> Counts:
         """Count the tasks by where they are."""
         states = [task.state for task in self.tasks.values()]
-        delayed = sum(task.state is TaskState.PENDING and task.due > self.now for task in self.tasks.values())
+        delayed = sum(task.state is TaskState.PENDING and not self.is_over(task.due) for task in self.tasks.values())
         return Counts(
             pending=states.count(TaskState.PENDING) - delayed,
             delayed=delayed,
@@ -85,172 +152,11 @@ class QueueModel:
             dead=states.count(TaskState.FAILED),
         )
 
+    def nth(self, number: int) -> ModelTask | None:
+        """Return one of the tasks; None if there are none."""
+        return list(self.tasks.values())[number % len(self.tasks)] if self.tasks else None
 
-class ModelledQueue:
-    """A service beside its model: every call is made of both, and they must agree.
-
-    What a call is about is chosen by number: `nth` stands for one of all tasks, or one of all deliveries, those of the past
-    included.
-    """
-
-    def __init__(self, service: QueueService, *, now: Callable[[], float] = lambda: 0.0) -> None:
-        """Start beside a service that is empty.
-
-        Args:
-            service: What is held against the model.
-            now: Its clock; standing still where nobody can set it.
-        """
-        self.service = service
-        self.model = QueueModel(service.lease_seconds)
-        self.deliveries: list[Task] = []
-        self._now = now
-
-    async def enqueue(
-        self, *, priority: int = 0, delay: float = 0, max_attempts: int | None = None, dedupe_key: str | None = None
-    ) -> None:
-        """Enqueue a task."""
-        self._catch_up()
-        holder = self.model.holder_of(dedupe_key)
-
-        task_id = await self.service.enqueue(
-            "process", delay=delay, priority=priority, max_attempts=max_attempts, dedupe_key=dedupe_key
-        )
-
-        if holder is not None:
-            assert task_id == holder.id, "a key that is taken gives another task's id"
-            return
-        assert task_id not in self.model.tasks, "an id was given twice"
-        self.model.tasks[task_id] = ModelTask(task_id, priority, max_attempts, dedupe_key, self.model.now + delay)
-
-    async def dequeue(self) -> None:
-        """Lease the next task."""
-        self._catch_up()
-        ready = self.model.ready()
-
-        delivery = await self.service.dequeue()
-
-        if delivery is None:
-            assert not ready, f"nothing was delivered though {len(ready)} tasks are ready"
-            return
-        task = self.model.tasks[delivery.id]
-        oldest_fresh = next((other for other in ready if other.is_fresh), None)
-        assert task in ready, f"{task} was delivered, which is not ready or not of the highest priority"
-        assert not task.is_fresh or task is oldest_fresh, "a task was delivered before an older one of its priority"
-        assert delivery.attempt == task.attempts + 1, f"attempt {delivery.attempt} follows {task.attempts}"
-        assert all(delivery.lease != other.lease for other in self.deliveries), "a lease's token was given twice"
-        task.state, task.attempts, task.lease = TaskState.PROCESSING, delivery.attempt, delivery.lease
-        task.lease_ends, task.is_fresh = self.model.now + self.model.lease_seconds, False
-        self.deliveries.append(delivery)
-
-    async def update(self, *, nth: int, status: str) -> None:
-        """Settle or renew one of the deliveries."""
-        self._catch_up()
-        if not self.deliveries:
-            return
-        delivery = self.deliveries[nth % len(self.deliveries)]
-        task = self.model.held(delivery)
-
-        is_done = await self.service.update_status(delivery, status, nth)
-
-        assert is_done == (task is not None), f"{status} said {is_done}"
-        if task is not None and status == "processing":
-            task.lease_ends = self.model.now + self.model.lease_seconds
-        elif task is not None:
-            task.state = TaskState(status)
-            task.result = nth if status == "completed" else None
-
-    async def retry(self, *, nth: int, delay: float = 0) -> None:
-        """Retry one of the deliveries."""
-        self._catch_up()
-        if not self.deliveries:
-            return
-        delivery = self.deliveries[nth % len(self.deliveries)]
-        task = self.model.held(delivery)
-
-        is_done = await self.service.retry(delivery, delay, "once more")
-
-        assert is_done == (task is not None), f"retry said {is_done}"
-        if task is not None:
-            self.model.give_back(task, due=self.model.now + delay, is_last=delivery.is_last_attempt)
-
-    async def release(self, *, nth: int) -> None:
-        """Release one of the deliveries."""
-        self._catch_up()
-        if not self.deliveries:
-            return
-        delivery = self.deliveries[nth % len(self.deliveries)]
-        task = self.model.held(delivery)
-
-        is_done = await self.service.release(delivery)
-
-        assert not is_done or task is not None, "a lease that is over was released"
-        if task is not None and is_done:
-            self.model.give_back(task, due=self.model.now, is_last=False)
-            task.attempts -= 1
-
-    async def cancel(self, *, nth: int) -> None:
-        """Cancel one of the tasks."""
-        self._catch_up()
-        if not self.model.tasks:
-            return
-        task = self._nth_task(nth)
-        is_live = task.state not in FINAL_STATES
-
-        assert await self.service.cancel(task.id) == is_live
-        if is_live:
-            task.state = TaskState.CANCELLED
-
-    async def requeue(self, *, nth: int) -> None:
-        """Requeue one of the tasks."""
-        self._catch_up()
-        if not self.model.tasks:
-            return
-        task = self._nth_task(nth)
-        is_ended = task.state in (TaskState.FAILED, TaskState.CANCELLED)
-        if is_ended and self.model.holder_of(task.dedupe_key) is not None:
-            return  # two tasks with one key would then live, and the model knows of one
-
-        assert await self.service.requeue(task.id) == is_ended
-        if is_ended:
-            self.model.give_back(task, due=self.model.now, is_last=False)
-            task.attempts = 0
-
-    async def purge(self) -> None:
-        """Purge the queue."""
-        self._catch_up()
-        gone = [task.id for task in self.model.tasks.values() if task.state in (TaskState.PENDING, TaskState.FAILED)]
-
-        assert await self.service.purge() == len(gone)
-        for task_id in gone:
-            del self.model.tasks[task_id]
-            try:
-                await self.service.get_status(task_id)
-            except TaskNotFound:
-                continue
-            raise AssertionError(f"{task_id} was purged and is still known")
-
-    async def compare(self) -> None:
-        """Compare every task's status, and the counts where the backend has them."""
-        self._catch_up()
-        for task in self.model.tasks.values():
-            status = await self.service.get_status(task.id)
-            found = (status.state, status.attempts, status.result)
-            assert found == (task.state, task.attempts, task.result), f"{found} is not what {task} says"
-        if {"counts", "purge"} <= self.service.capabilities:  # what cannot be purged may be left from before
-            assert await self.service.counts() == self.model.counts()
-
-    async def empty(self) -> None:
-        """Leave nothing that would be delivered to others."""
-        for delivery in self.deliveries:
-            await self.service.update_status(delivery, "completed")
-        while (task := await self.service.dequeue()) is not None:
-            await self.service.update_status(task, "completed")
-        if "purge" in self.service.capabilities:
-            await self.service.purge()
-
-    def _nth_task(self, nth: int) -> ModelTask:
-        return list(self.model.tasks.values())[nth % len(self.model.tasks)]
-
-    def _catch_up(self) -> None:
-        self.model.now = self._now()
-        self.model.catch_up()
+    @staticmethod
+    def is_live(task: ModelTask) -> bool:
+        """Tell whether a task has not come to an end."""
+        return task.state not in FINAL_STATES

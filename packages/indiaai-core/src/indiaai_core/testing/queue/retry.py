@@ -1,29 +1,23 @@
-"""Promises about trying a task again, and about dead letters."""
+"""Promises about trying a task again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import pytest
 
-from indiaai_core.errors import InvalidTask, TaskNotFound
-from indiaai_core.queue import QueueService, TaskState
+from indiaai_core.errors import InvalidTask
+from indiaai_core.queue import MAX_ERROR_CHARACTERS, QueueService, TaskState
 from indiaai_core.testing.promises import promise
-from indiaai_core.testing.queue.waiting import CLOCK_SLACK_SECONDS, lapse, take
+from indiaai_core.testing.queue.clock import Elapse
+from indiaai_core.testing.queue.waiting import PATIENCE_SECONDS, give_back, take, while_waiting
 
 __all__ = ["RetryPromises"]
 
 
-async def _fail(service: QueueService, name: str = "process") -> str:
-    task_id = await service.enqueue(name)
-    await service.update_status(await take(service), "failed", f"{name} is broken")
-    return task_id
-
-
 class RetryPromises:
-    """What `retry`, `dead_letters` and `requeue` do."""
+    """What `retry` does."""
 
     @promise("Q39", "A retried task is delivered again as the next attempt, and its old lease is over.", needs="retry")
     async def test_retried_task_is_delivered_again(self, service: QueueService) -> None:
@@ -38,15 +32,15 @@ class RetryPromises:
         assert await service.update_status(second, "completed")
 
     @promise("Q40", "A retry with a delay is not delivered before its time, and is after.", needs="retry")
-    async def test_delayed_retry_waits_for_its_time(self, service: QueueService) -> None:
+    async def test_delayed_retry_waits_for_its_time(self, service: QueueService, elapse: Elapse) -> None:
         task_id = await service.enqueue("process")
-        first = await take(service)
-        started = anyio.current_time()
 
-        await service.retry(first, delay=0.3)
+        await service.retry(await take(service), delay=1.0)
 
+        await elapse(0.7)
+        assert await service.dequeue() is None
+        await elapse(0.4)
         assert (await take(service)).id == task_id
-        assert anyio.current_time() - started >= 0.3 - CLOCK_SLACK_SECONDS
 
     @promise("Q41", "A retried task is pending, with the error and the traceback of the attempt that failed.", needs="retry")
     async def test_retried_task_keeps_its_error(self, service: QueueService) -> None:
@@ -110,76 +104,34 @@ class RetryPromises:
 
         assert await service.update_status(task, "completed")
 
-    @promise("Q47", "Dead letters are listed with their errors, the latest first, as many as asked for.", needs="dead_letters")
-    async def test_dead_letters_are_listed_latest_first(self, service: QueueService) -> None:
-        for name in ("first", "second", "third"):
-            await _fail(service, name)
-            await anyio.sleep(0.01)  # what failed within one tick of the store's clock has no order
+    @promise("Q128", "A retry gives its error as `failed` does: shortened, and never empty.", needs="retry")
+    async def test_error_of_a_retry_is_kept(self, service: QueueService) -> None:
+        ids = [await service.enqueue("process") for _ in range(2)]
+        long = "begin" + "é" * 2 * MAX_ERROR_CHARACTERS + "end"
 
-        letters = await service.dead_letters(limit=2)
+        await service.retry(await take(service), delay=60, error=long, traceback=long)
+        await service.retry(await take(service), delay=60)
 
-        assert [(letter.name, letter.error) for letter in letters] == [
-            ("third", "third is broken"),
-            ("second", "second is broken"),
-        ]
-        assert len(await service.dead_letters()) == 3
+        found = [await service.get_status(task_id) for task_id in ids]
+        texts = {(status.error, status.traceback) for status in found}
+        assert (long[:MAX_ERROR_CHARACTERS], long[-MAX_ERROR_CHARACTERS:]) in texts
+        assert all(status.error for status in found)
 
-    @promise("Q48", "What completed, waits or is worked is no dead letter.", needs="dead_letters")
-    async def test_only_failed_tasks_are_dead_letters(self, service: QueueService) -> None:
-        await service.enqueue("completed")
-        await service.update_status(await take(service), "completed")
-        await service.enqueue("processing")
-        await take(service)
-        await service.enqueue("pending")
-
-        letters = await service.dead_letters()
-
-        assert letters == []
-
-    @promise(
-        "Q49",
-        "A requeued dead letter is delivered with its data as attempt 1, and is a dead letter no more.",
-        needs="dead_letters",
-    )
-    async def test_requeued_task_begins_anew(self, service: QueueService) -> None:
-        task_id = await service.enqueue("process", {"n": 1}, max_attempts=1)
-        await service.update_status(await take(service), "failed", "broken")
-
-        assert await service.requeue(task_id)
-
-        status = await service.get_status(task_id)
-        task = await take(service)
-        assert (status.state, status.attempts, status.error, status.finished_at) == (TaskState.PENDING, 0, None, None)
-        assert (task.id, task.data, task.attempt) == (task_id, {"n": 1}, 1)
-        assert await service.dead_letters() == []
-
-    @promise(
-        "Q50", "Only what failed or was cancelled is requeued: for anything else the answer is False.", needs="dead_letters"
-    )
-    async def test_only_ended_tasks_are_requeued(self, service: QueueService) -> None:
+    @promise("Q129", "A call that waits gets a task that comes back meanwhile.", needs="retry")
+    @pytest.mark.parametrize("how", ["retry", "delayed", "release"])
+    async def test_waiting_call_gets_a_returning_task(self, service: QueueService, elapse: Elapse, how: str) -> None:
+        await service.enqueue("before")
+        await service.retry(await take(service), delay=60)
         task_id = await service.enqueue("process")
-        answers = [await service.requeue(task_id)]
         task = await take(service)
-        answers.append(await service.requeue(task_id))
-        await service.update_status(task, "completed")
-        answers.append(await service.requeue(task_id))
 
-        assert answers == [False, False, False]
-        assert await service.dequeue() is None
+        async def come_back() -> None:
+            if how == "delayed":
+                await service.retry(task, delay=0.1)
+            else:
+                await give_back(service, task, how=how, elapse=elapse)
 
-    @promise("Q51", "Requeuing a task that is not there is TaskNotFound.", needs="dead_letters")
-    async def test_requeue_of_an_unknown_task_is_not_found(self, service: QueueService) -> None:
-        with pytest.raises(TaskNotFound):
-            await service.requeue("no-such-task")
+        (again,) = await while_waiting(come_back, lambda: service.dequeue(timeout=4 * PATIENCE_SECONDS))
 
-    @promise("Q52", "A task whose last lease ran out is a dead letter as well.", needs="dead_letters")
-    async def test_lapsed_task_is_a_dead_letter(self, service: QueueService) -> None:
-        lapsed_id = await service.enqueue("process", max_attempts=1)
-        await take(service)
-        await service.enqueue("process", max_attempts=2)
-        await take(service)
-        await lapse(service)
-
-        letters = await service.dead_letters()
-
-        assert [letter.id for letter in letters] == [lapsed_id]
+        assert again is not None
+        assert again.id == task_id

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import anyio
 import pytest
 
 from indiaai_core.queue import QueueService, Task, TaskState, TaskStatus
+from indiaai_core.testing.queue.clock import Elapse
 
-__all__ = ["CLOCK_SLACK_SECONDS", "PATIENCE_SECONDS", "cancel_all_waits", "eventually", "expect_none", "lapse", "reach", "take"]
+__all__ = [
+    "PATIENCE_SECONDS",
+    "cancel_all_waits",
+    "cancel_some",
+    "drain",
+    "eventually",
+    "expect_none",
+    "give_back",
+    "lapse",
+    "reach",
+    "side_by_side",
+    "take",
+    "while_waiting",
+]
 
 PATIENCE_SECONDS = 10.0
 """How long the suite waits for what is to happen at once, before it says that it did not."""
-
-CLOCK_SLACK_SECONDS = 0.02
-"""How far the store's clock and the test's may be apart over the second or so that a promise takes."""
 
 _PAUSE_SECONDS = 0.01
 
@@ -40,12 +52,27 @@ async def take(service: QueueService) -> Task:
     return await eventually(service.dequeue, what="a task that is ready is delivered")
 
 
-async def lapse(service: QueueService) -> Task:
-    """Wait until a lease has run out and the task is delivered again."""
-    within_seconds = 2 * service.lease_seconds + PATIENCE_SECONDS
-    return await eventually(
-        service.dequeue, what="a task whose lease ran out is delivered again", within_seconds=within_seconds
-    )
+async def drain(service: QueueService) -> list[Task]:
+    """Lease what there is, and complete it."""
+    tasks: list[Task] = []
+    while (task := await service.dequeue()) is not None:
+        assert await service.update_status(task, "completed")
+        tasks.append(task)
+    return tasks
+
+
+async def lapse(service: QueueService, elapse: Elapse) -> Task:
+    """Let a lease run out, and lease the task that is delivered again; there must be one."""
+    await elapse(service.lease_seconds)
+    return await eventually(service.dequeue, what="a task whose lease ran out is delivered again")
+
+
+async def give_back(service: QueueService, task: Task, *, how: str, elapse: Elapse) -> None:
+    """Let a delivery end so that the task is to be delivered again: by `retry`, by `release`, or else by its lease's end."""
+    if how == "retry" and "retry" in service.capabilities:
+        assert await service.retry(task, error="once more")
+    elif how != "release" or not await service.release(task):
+        await elapse(1.1 * service.lease_seconds)
 
 
 async def reach(service: QueueService, task_id: str, *, state: TaskState) -> TaskStatus:
@@ -56,26 +83,81 @@ async def reach(service: QueueService, task_id: str, *, state: TaskState) -> Tas
         status = await service.get_status(task_id)
         return status if status.state is state else None
 
-    within_seconds = 2 * service.lease_seconds + PATIENCE_SECONDS
-    return await eventually(probe, what=f"the task is {state}", within_seconds=within_seconds)
+    return await eventually(probe, what=f"the task is {state}")
 
 
-async def expect_none(service: QueueService, *, for_seconds: float) -> None:
-    """Ask for a task again and again for a while; none may come."""
-    end = anyio.current_time() + for_seconds
-    while anyio.current_time() < end:
+async def expect_none(service: QueueService, elapse: Elapse, *, for_seconds: float) -> None:
+    """Ask for a task now and then for a while; none may come."""
+    for _ in range(3):
         task = await service.dequeue()
         assert task is None, f"a task was delivered that should not be: {task}"
-        await anyio.sleep(_PAUSE_SECONDS)
+        await elapse(for_seconds / 2)
 
 
-async def cancel_all_waits(service: QueueService, *, waits: int, cancel_after_turns: int) -> list[Task]:
-    """Start many waiting `dequeue` calls, cancel them all some turns of the event loop later, and return what they got."""
+async def side_by_side(*calls: Callable[[], Awaitable[T]]) -> list[T | Exception]:
+    """Make calls at the same time, and return what each gave or raised, in their order."""
+    answers: list[T | Exception] = [LookupError("no answer")] * len(calls)
+
+    async def answer(number: int) -> None:
+        try:
+            answers[number] = await calls[number]()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            answers[number] = error
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as group:
+            for number in range(len(calls)):
+                group.start_soon(answer, number)
+    return answers
+
+
+async def cancel_some(*calls: Callable[[], Awaitable[T]], cancel_after_turns: int) -> dict[int, T]:
+    """Make calls at the same time, cancel every other one some turns of the event loop later, and return who gave what."""
+    gave: dict[int, T] = {}
+    scopes = [anyio.CancelScope() for _ in calls]
+
+    async def answer(number: int) -> None:
+        with scopes[number]:
+            gave[number] = await calls[number]()
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as group:
+            for number in range(len(calls)):
+                group.start_soon(answer, number)
+            for _ in range(cancel_after_turns):
+                await anyio.lowlevel.checkpoint()
+            for scope in scopes[1::2]:
+                scope.cancel()
+    return gave
+
+
+async def while_waiting(
+    act: Callable[[], Awaitable[object]], *waits: Callable[[], Awaitable[T]], after_seconds: float = 0.05
+) -> list[T]:
+    """Let calls wait, do something, and return what they gave, in the order in which they did."""
+    found: list[T] = []
+
+    async def wait(call: Callable[[], Awaitable[T]]) -> None:
+        found.append(await call())
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as group:
+            for call in waits:
+                group.start_soon(wait, call)
+            await anyio.sleep(after_seconds)
+            await act()
+    return found
+
+
+async def cancel_all_waits(service: QueueService, *, waits: int, cancel_after_turns: int, limit: int = 1) -> list[Task]:
+    """Start many waiting calls, cancel them all some turns of the event loop later, and return what they got."""
     got: list[Task] = []
+    many = partial(service.dequeue_many, limit, PATIENCE_SECONDS)
 
     async def wait() -> None:
-        task = await service.dequeue(timeout=PATIENCE_SECONDS)
-        if task is not None:
+        if limit > 1:
+            got.extend(await many())
+        elif (task := await service.dequeue(timeout=PATIENCE_SECONDS)) is not None:
             got.append(task)
 
     async with anyio.create_task_group() as group:
