@@ -15,6 +15,8 @@ from indiaai_queue_redis import RedisQueueService, RedisSettings
 sys.path.insert(0, str(Path(__file__).parent))  # for `redisserver`, which several test modules share
 from redisserver import RedisServer, ServiceMaker, find_programs
 
+collect_ignore = ["chaos", "integration"]  # run by the sessions of these names, or by their paths
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Self
 
 Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -12,9 +13,9 @@ Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class LossyProxy:
     """Passes bytes to and fro; armed, it lets the next command with a word in it through and cuts before the reply."""
 
-    def __init__(self, port: int) -> None:
-        """Stand before the server at a port of loopback."""
-        self._target = port
+    def __init__(self, port: int, *, ssl: SSLContext | None = None) -> None:
+        """Stand before the server at a port of loopback; with a context, speak TLS to those who come."""
+        self._target, self._ssl = port, ssl
         self._word: bytes | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -27,7 +28,7 @@ class LossyProxy:
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._ssl)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

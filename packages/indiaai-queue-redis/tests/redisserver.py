@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from indiaai_queue_redis import RedisQueueService
@@ -26,7 +27,7 @@ class RedisServer:
     def __init__(self, program: Path, folder: Path, *options: str) -> None:
         """Hold how it is started; `start` starts it."""
         self.program, self.folder, self.options = program, folder, options
-        self.port = _free_port()
+        self.port = free_port()
         self.unix_socket = folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +37,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it on the port and the data that it had before, and wait until it answers."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         where = [
             "--bind",
             "127.0.0.1",
@@ -48,9 +49,20 @@ class RedisServer:
             f"{self.folder}",
         ]
         durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        self._run(*where, *durable, *self.options)
+
+    def start_as_sentinel(self, primary_port: int, *, quorum: int) -> None:
+        """Start it as a sentinel instead, that watches the primary of the service `queue`."""
+        watched = [f"monitor queue 127.0.0.1 {primary_port} {quorum}", "down-after-milliseconds queue 500"]
+        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}"]
+        lines += [f"sentinel {line}" for line in (*watched, "failover-timeout queue 3000")]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "sentinel.conf").write_text("\n".join([*lines, *self.options, ""]))
+        self._run(f"{self.folder / 'sentinel.conf'}", "--sentinel")
+
+    def _run(self, *options: str) -> None:
         with (self.folder / "log").open("ab") as log:
-            command = [f"{self.program}", *where, *durable, *self.options]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen([f"{self.program}", *options], stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
@@ -83,9 +95,13 @@ class RedisServer:
 def find_programs() -> dict[str, Path]:
     """Return the servers to test with: the wheel's, and the one on PATH if there is one.
 
+    Others, in their place, are named by the variable `INDIAAI_TEST_REDIS_SERVER`: paths of programs, with `:` between them.
+
     Raises:
         RuntimeError: There is none.
     """
+    if named := os.environ.get("INDIAAI_TEST_REDIS_SERVER"):
+        return {Path(program).name: Path(program) for program in named.split(os.pathsep)}
     found = {"wheel": _installed_program() or _unpacked_program(), "path": shutil.which("redis-server")}
     programs = {name: Path(program) for name, program in found.items() if program}
     if not programs:
@@ -116,6 +132,10 @@ def _unpacked_program() -> Path | None:
     return program if os.access(program, os.X_OK) else None
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port() -> int:
+    """Return a port of loopback that nobody has, nor the one 10,000 above it, on which a cluster's nodes talk."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+            with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 10_000)):
+                return port

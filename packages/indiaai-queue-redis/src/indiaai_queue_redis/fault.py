@@ -37,7 +37,7 @@ def full(settings: RedisSettings) -> QueueFull:
 
 
 MISFITS = {
-    "CROSSSLOT": ("puts the queue's keys into several slots", "a server that knows hash tags, as every Redis Cluster does"),
+    "to the same slot": ("puts the queue's keys into several slots", "one that knows hash tags, as every Redis Cluster does"),
     "No such master": ("names no sentinel that knows that service", "the name under which the sentinels know the primary"),
     "SELECT is not allowed": ("is a cluster, which has no databases", "an address without a database"),
     "DB index is out of range": ("has no such database", "the number of a database that there is"),

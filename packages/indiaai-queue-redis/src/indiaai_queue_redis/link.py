@@ -161,16 +161,17 @@ class Link:
         channel = await self._unshared(base)
         try:
             both = channel.call(command), channel.call(self._pack(("WAIT", wanted, round(seconds * 1000))))
-            reply, confirmed = await asyncio.gather(*both, return_exceptions=True)
+            outcomes: list[Any] = [*await asyncio.gather(*both, return_exceptions=True)]
         except BaseException:
             channel.abort()
             raise
         finally:
             self._waiting.discard(channel)
         self._idle[base].append(channel)
-        for outcome in (reply, confirmed):
+        for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+        reply, confirmed = outcomes
         if confirmed < wanted:
             said = f"{confirmed} of {wanted} replicas have what was enqueued {seconds:g} s ago; it is queued, and may be lost"
             remedy = "See to the replicas or lower REDIS_WAIT_REPLICAS, and enqueue again under a dedupe_key"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from indiaai_core.errors import BackendUnavailable
 
@@ -45,6 +45,7 @@ class Rounds(Generic[Item]):
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def next(self) -> int:
         """Return the partition whose turn it is; one that is down is left out while another is not."""
@@ -89,7 +90,7 @@ class Rounds(Generic[Item]):
 
     async def wait(self, seconds: float) -> None:
         """Wait until a partition may have something for the caller, but no longer than so."""
-        if self._ready:
+        if self._ready or self._is_closed:
             return
         for partition in set(range(self._count)) - self._down - set(self._watches):
             self._watches[partition] = asyncio.create_task(self._stand(partition))
@@ -109,7 +110,11 @@ class Rounds(Generic[Item]):
                 self._waiters.remove(waiter)
 
     async def aclose(self) -> None:
-        """End what runs on the side."""
+        """End what runs on the side, and let those who wait find out."""
+        self._is_closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         running = [*self._watches.values(), *self._errands]
         for task in running:
             task.cancel()
@@ -165,7 +170,10 @@ class Rounds(Generic[Item]):
                 self._down.discard(partition)
         self._wake()
 
-    def _run(self, errand: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(errand)
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        if self._is_closed:
+            errand.close()
+            return
+        task = asyncio.get_running_loop().create_task(errand)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)

@@ -52,6 +52,7 @@ class Servers:
         self._shards: list[tuple[int, int, Place]] = []
         self._nodes: tuple[Place, ...] = ()
         self._search: asyncio.Task[None] | None = None
+        self._clients: dict[Place | None, Any] = {}
 
     async def open(self) -> None:
         """Find out what the servers are, once.
@@ -71,17 +72,46 @@ class Servers:
         Args:
             error: What happened; MOVED names a node that knows more.
         """
-        if error is not None and "INDIAAIFORMAT 1 in " in str(error):
-            self.partitions = ()  # somebody spread the queue before we wrote its first task
+        is_stranger = not self._shards and "MOVED" in str(error)  # a node of a cluster, whom we took for a single server
+        if is_stranger or "INDIAAIFORMAT 1 in " in str(error):  # or somebody spread the queue before we wrote its first task
+            self.partitions = ()
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._find(_named_in(error)))
             self._search.add_done_callback(_take_note)
         await asyncio.shield(self._search)
+        if is_stranger and not self._shards:
+            found = f"{self._address.shown} is a node of a cluster, and does not tell its user about the others"
+            raise InvalidSettings([Fault("REDIS_URL", found, "a user with the right to CLUSTER SLOTS and CLUSTER INFO")])
 
     async def connection(self, base: str) -> Any:
         """Make a connection of the client, not connected yet, to the primary that has a partition now."""
         await self.open()
-        return self._connect_to(self._place_of(base))
+        return self._connect_to(self.place_of(base))
+
+    def place_of(self, base: str) -> Place | None:
+        """Return where a partition's primary is, or None for a Unix socket; raises `ClusterDownError` where there is none."""
+        if not self._shards:
+            return self._primary
+        slot = slot_of(base)
+        for first, last, place in self._shards:
+            if first <= slot <= last:
+                return place
+        from redis.exceptions import ClusterDownError
+
+        raise ClusterDownError(f"CLUSTERDOWN no node has the slot {slot}")
+
+    @property
+    def client(self) -> Any:
+        """A client of redis-py's, with connections of its own: to the primary, or to the cluster once it is known as one."""
+        place = None if self._shards else self._primary
+        if place not in self._clients:
+            self._clients[place] = self._make_client(place)
+        return self._clients[place]
+
+    async def aclose(self) -> None:
+        """Close the clients' connections."""
+        for client in self._clients.values():
+            await client.aclose()
 
     async def _find(self, named: Place | None) -> None:
         if self._address.service:
@@ -125,7 +155,7 @@ class Servers:
         wanted = self._settings.partitions or (CLUSTER_PARTITIONS if view.shards else 1)
         if view.shards or (kept is None and wanted > 1):
             asked = ("SET", f"{root}format", f"1 in {wanted}", "NX") if wanted > 1 else ("ECHO", ""), ("GET", f"{root}format")
-            done, kept = await _talk(self._connect_to(self._place_of(root)), *asked)
+            done, kept = await _talk(self._connect_to(self.place_of(root)), *asked)
             kept = _sound(kept) or (_sound(done) and None)
         found = re.fullmatch(rb"1 in (\d+)", kept or b"")
         count = int(found[1]) if found else 1
@@ -133,17 +163,6 @@ class Servers:
             said = "The queue %r has %d partition(s) since it was made: REDIS_PARTITIONS=%d changes nothing."
             logger.warning(said, self._settings.queue_name, count, self._settings.partitions)
         return count
-
-    def _place_of(self, base: str) -> Place | None:
-        if not self._shards:
-            return self._primary
-        slot = slot_of(base)
-        for first, last, place in self._shards:
-            if first <= slot <= last:
-                return place
-        from redis.exceptions import ClusterDownError
-
-        raise ClusterDownError(f"CLUSTERDOWN no node has the slot {slot}")
 
     def _connect_to(self, place: Place | None, **others: Any) -> Any:
         from redis.asyncio.connection import Connection
@@ -156,6 +175,24 @@ class Servers:
             return kind(**values)
         except (ValueError, TypeError) as error:  # it does not know the address's options
             raise _refused(error) from error
+
+    def _make_client(self, place: Place | None) -> Any:
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.cluster import ClusterNode, RedisCluster
+        from redis.asyncio.connection import SSLConnection
+
+        self._connect_to(place)  # finds out whether it knows the address's options; opens nothing
+        options, bound = dict(self._options), self._settings.max_connections
+        if self._shards:
+            is_tls = options.pop("connection_class", None) is SSLConnection
+            for name in ("host", "port", "db", "retry"):
+                options.pop(name, None)
+            nodes = [ClusterNode(*node) for node in dict.fromkeys(self._nodes)]
+            return RedisCluster(startup_nodes=nodes, ssl=is_tls, max_connections=bound, **options)
+        where = dict(zip(("host", "port"), place, strict=True)) if place else {}
+        patience = self._settings.timeout_seconds
+        pool = BlockingConnectionPool(max_connections=bound, timeout=patience, **options | where)
+        return Redis.from_pool(pool)
 
     def _read_options(self) -> dict[str, Any]:
         """Return what connections are made with: the address's options, and over them what the queue needs."""
