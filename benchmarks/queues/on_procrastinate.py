@@ -26,10 +26,11 @@ class ProcrastinateClient(Client):
     store = "postgresql"
 
     async def open(self) -> None:
-        """Connect, and make the tables where they are not there."""
+        """Connect, make the tables where they are not there, and forget what was deferred before."""
         await app.open_async()
         if not await app.check_connection_async():
             await app.schema_manager.apply_schema_async()
+        await app.connector.execute_query_async("TRUNCATE procrastinate_jobs CASCADE")
 
     async def close(self) -> None:
         """Disconnect."""

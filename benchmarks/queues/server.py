@@ -68,7 +68,7 @@ class RedisServer:
         """Return memory in bytes, processor time in seconds, and reads so far."""
         found: dict[str, Any] = self._client.info("memory") | self._client.info("cpu") | self._client.info("stats")
         return {
-            "bytes": found["used_memory"],
+            "bytes": found["used_memory"] - found["mem_clients_normal"],  # buffers of connections are no tasks
             "cpu": found["used_cpu_user"] + found["used_cpu_sys"],
             "reads": found["total_reads_processed"],
         }
