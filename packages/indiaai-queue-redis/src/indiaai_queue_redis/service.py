@@ -325,18 +325,18 @@ class RedisQueueService(QueueService):
         name, lease = (task.id, task.lease) if isinstance(task, Task) else (task, self._leases.get(task, ""))
         where = 0 if self._links.count == 1 else await self._home_of(name)
         batcher = self._batcher("settle", where, self._settle_each)
-        done = await batcher.join((_encoded(name), lease, order), size=len(order))
+        done = await batcher.join((_encoded(name), _encoded(lease), order), size=len(order))
         if is_end and self._leases.get(name) == lease:
             del self._leases[name]
         return bool(done)
 
-    def _settle_each(self, where: int, loads: Sequence[tuple[bytes, str, bytes]], receive: Receiver) -> None:
+    def _settle_each(self, where: int, loads: Sequence[tuple[bytes, bytes, bytes]], receive: Receiver) -> None:
         self._links.dispatch("settle", *chain.from_iterable(loads), partition=where, receive=receive)
 
 
-def _encoded(task_id: str) -> bytes:
-    """Return an id as it goes to the server; one that has no form in UTF-8 is one that no task has."""
-    return task_id.encode("utf-8", "surrogatepass")
+def _encoded(token: str) -> bytes:
+    """Return an id or a lease as it goes to the server; one that has no form in UTF-8 is one that no task has."""
+    return token.encode("utf-8", "surrogatepass")
 
 
 def _is_done(task_id: str, outcome: int) -> bool:

@@ -16,7 +16,7 @@ from indiaai_core.testing.queue.waiting import cancel_some, drain, side_by_side,
 
 __all__ = ["EnqueuePromises"]
 
-JSON_OBJECT: dict[str, Any] = {
+_JSON_OBJECT: dict[str, Any] = {
     "": "an empty key",
     "text": 'नमस्ते வணக்கம் 🪷 "quoted" back\\slash \n\t\x00\x7f',
     "integers": [0, -1, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 2**64 + 1, 10**40],
@@ -27,21 +27,21 @@ JSON_OBJECT: dict[str, Any] = {
     "क्षेत्र": {"नाम": "ज्ञानेश्वर", "பெயர்": "மதுரை", "e\u0301": "é", "🪷\u200d": "\ufeff\u2028\ue000\U0010ffff"},
 }
 
-ODD_NAMES = ["क" * 200, "🪷" * 200, 'a"b\\c/d', "{x}:y*?[z]", "[1,2,null,3]", 'x",null]', "null", "0", "%s %d"]
+_ODD_NAMES = ["क" * 200, "🪷" * 200, 'a"b\\c/d', "{x}:y*?[z]", "[1,2,null,3]", 'x",null]', "null", "0", "%s %d"]
 
-json_values = st.recursive(
+_json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=20,
 )
 
 
-def nested(levels: int) -> dict[str, Any]:
+def _nested(levels: int) -> dict[str, Any]:
     """Return an object that nests so many levels deep, itself included."""
-    return {} if levels == 1 else {"inner": nested(levels - 1)}
+    return {} if levels == 1 else {"inner": _nested(levels - 1)}
 
 
-def filling(data_bytes: int) -> dict[str, str]:
+def _filling(data_bytes: int) -> dict[str, str]:
     """Return an object that has so many bytes as JSON, most of them in letters of three bytes."""
     letters, rest = divmod(data_bytes - len('{"content":""}'), len("न".encode()))
     return {"content": "न" * letters + "x" * rest}
@@ -67,12 +67,12 @@ class EnqueuePromises:
 
     @promise("Q03", "What is delivered is what JSON carries, exactly: any text, any number, any nesting.")
     async def test_data_comes_back_as_json_carries_it(self, service: QueueService) -> None:
-        await service.enqueue("नाम", JSON_OBJECT)
+        await service.enqueue("नाम", _JSON_OBJECT)
 
         task = await take(service)
 
         assert task.name == "नाम"
-        assert repr(task.data) == repr(JSON_OBJECT)  # which tells 1 from 1.0 and 0.0 from -0.0
+        assert repr(task.data) == repr(_JSON_OBJECT)  # which tells 1 from 1.0 and 0.0 from -0.0
 
     @promise("Q04", "A later change to the data that was given reaches nobody.")
     async def test_later_change_by_the_caller_reaches_nobody(self, service: QueueService) -> None:
@@ -182,7 +182,7 @@ class EnqueuePromises:
 
     @promise("Q103", "Whatever JSON object is enqueued is delivered, the order of its keys included.")
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(data=st.dictionaries(st.text(max_size=10), json_values, max_size=5))
+    @given(data=st.dictionaries(st.text(max_size=10), _json_values, max_size=5))
     async def test_any_object_comes_back(self, service: QueueService, data: dict[str, Any]) -> None:
         await service.enqueue("process", data)
 
@@ -192,29 +192,29 @@ class EnqueuePromises:
 
     @promise("Q104", "A name is any 200 printable characters, in any script.")
     async def test_any_name_comes_back(self, service: QueueService) -> None:
-        ids = [await service.enqueue(name) for name in ODD_NAMES]
+        ids = [await service.enqueue(name) for name in _ODD_NAMES]
 
         known = [(await service.get_status(task_id)).name for task_id in ids]
 
-        assert known == ODD_NAMES
-        assert {task.id: task.name for task in await drain(service)} == dict(zip(ids, ODD_NAMES, strict=True))
+        assert known == _ODD_NAMES
+        assert {task.id: task.name for task in await drain(service)} == dict(zip(ids, _ODD_NAMES, strict=True))
 
     @promise("Q105", "Data of exactly 256 KiB, counted in bytes of UTF-8, is delivered whole; one byte more is InvalidTask.")
     async def test_the_limit_is_counted_in_bytes(self, service: QueueService) -> None:
-        await service.enqueue("process", filling(MAX_TASK_BYTES))
+        await service.enqueue("process", _filling(MAX_TASK_BYTES))
 
         with pytest.raises(InvalidTask, match="storage"):
-            await service.enqueue("process", filling(MAX_TASK_BYTES + 1))
+            await service.enqueue("process", _filling(MAX_TASK_BYTES + 1))
 
         (task,) = await drain(service)
-        assert task.data == filling(MAX_TASK_BYTES)
+        assert task.data == _filling(MAX_TASK_BYTES)
 
     @promise("Q106", "Data that nests 100 levels deep is delivered; 101 levels are InvalidTask.")
     async def test_the_deepest_data_is_delivered(self, service: QueueService) -> None:
-        await service.enqueue("process", nested(MAX_JSON_DEPTH))
+        await service.enqueue("process", _nested(MAX_JSON_DEPTH))
 
         with pytest.raises(InvalidTask):
-            await service.enqueue("process", nested(MAX_JSON_DEPTH + 1))
+            await service.enqueue("process", _nested(MAX_JSON_DEPTH + 1))
 
         (task,) = await drain(service)
-        assert task.data == nested(MAX_JSON_DEPTH)
+        assert task.data == _nested(MAX_JSON_DEPTH)

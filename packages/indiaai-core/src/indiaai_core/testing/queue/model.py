@@ -18,7 +18,7 @@ class ModelTask:
     """One task as the model sees it.
 
     Attributes:
-        is_fresh: Whether it was never delivered or requeued, so that its place among equals is known.
+        is_fresh: Whether it was never delayed, delivered or requeued, so that its place among equals is known.
         lease_ends: When its lease runs out. What is past that, and not looked at since, may have lapsed already or not.
         holder: The service object that its latest lease was given through.
     """
@@ -103,7 +103,7 @@ class QueueModel:
         task.state, task.attempts, task.lease, task.holder = TaskState.PROCESSING, delivery.attempt, delivery.lease, holder
         task.lease_ends, task.is_fresh = self.now + self.lease_seconds, False
 
-    def settle(self, task: ModelTask, status: str, data: Any) -> None:
+    def settle(self, task: ModelTask, status: str, *, data: Any) -> None:
         """Settle or renew."""
         if status == "processing":
             task.lease_ends = self.now + self.lease_seconds

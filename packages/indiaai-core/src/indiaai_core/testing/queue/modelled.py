@@ -88,7 +88,7 @@ class ModelledQueue:
 
         settled = self._settled(task, is_done, what=status)
         if settled is not None:
-            self.model.settle(settled, status, nth)
+            self.model.settle(settled, status, data=nth)
 
     async def update_by_id(self, *, nth: int, status: str, worker: int = 0) -> None:
         """Settle or renew one of the tasks by its id alone."""
@@ -103,7 +103,7 @@ class ModelledQueue:
 
         settled = self._settled(task, is_done, what=f"{status} by id")
         if settled is not None:
-            self.model.settle(settled, status, nth)
+            self.model.settle(settled, status, data=nth)
 
     async def retry(self, *, nth: int, delay: float = 0, worker: int = 0) -> None:
         """Retry one of the deliveries."""
@@ -203,11 +203,15 @@ class ModelledQueue:
                 continue
             assert task_id not in self.model.tasks, "an id was given twice"
             due = self.model.now + task.delay
-            self.model.add(ModelTask(task_id, task.priority, task.max_attempts, task.dedupe_key, due))
+            added = ModelTask(task_id, task.priority, task.max_attempts, task.dedupe_key, due, is_fresh=not task.delay)
+            self.model.add(added)
 
     def _deliver(self, deliveries: Sequence[Task], *, holder: QueueService) -> None:
         ready = self.model.ready(has_order=self._has_order)
         assert deliveries or not ready, f"nothing was delivered though {len(ready)} tasks are ready"
+        tokens = [delivery.lease for delivery in (*self.deliveries, *deliveries)]
+        assert len(set(tokens)) == len(tokens), "a lease's token was given twice"
+        self.deliveries += deliveries
         for delivery in deliveries:
             ready = self.model.ready(has_order=self._has_order)
             task = self.model.tasks[delivery.id]
@@ -216,9 +220,7 @@ class ModelledQueue:
             is_in_turn = not task.is_fresh or task is oldest_fresh or not self._has_order
             assert is_in_turn, "a task was delivered before an older one of its priority"
             assert delivery.attempt == task.attempts + 1, f"attempt {delivery.attempt} follows {task.attempts}"
-            assert all(delivery.lease != other.lease for other in self.deliveries), "a lease's token was given twice"
             self.model.deliver(task, delivery, holder=holder)
-            self.deliveries.append(delivery)
 
     def _settled(self, task: ModelTask | None, is_done: bool, *, what: str) -> ModelTask | None:
         """Return the task whose lease was opened, if one was; what the service said must be right."""

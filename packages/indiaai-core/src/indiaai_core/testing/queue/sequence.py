@@ -13,7 +13,7 @@ from indiaai_core.testing.promises import promise
 from indiaai_core.testing.queue.clock import Clock
 from indiaai_core.testing.queue.modelled import ModelledQueue
 
-__all__ = ["SequencePromises"]
+__all__ = ["Sequence", "SequencePromises"]
 
 _TICKS_OF_A_LEASE = 8
 """The clock goes by eighths of a lease, so that no instant falls beside another by less than the calls may take."""
