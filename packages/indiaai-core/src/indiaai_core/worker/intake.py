@@ -23,6 +23,9 @@ SHORTEST_WAIT_SECONDS = 0.05
 LARGEST_FETCH = 250
 """The most tasks of one call, so that the first of a large batch does not wait for the last to be read."""
 
+IDLE_SECONDS = 0.1
+"""A worker that waited that long for a task, with nothing to do, was idle."""
+
 LONGEST_STOCK_SECONDS = 1.0
 """After which what was leased ahead and has not begun is given back: the handlers have become slow."""
 
@@ -61,13 +64,13 @@ class Intake:
         self._sources = sources
         self._only = sources[0] if len(sources) == 1 else None
         self._weights = sum(source.weight for source in sources)
-        self._most_held = concurrency
         self._begin = begin
-        self._free = concurrency
+        self._free = self._concurrency = concurrency
         self._stocked = 0
         self._low = 0
         self._turn = 0.0
         self._is_closed = False
+        self._is_filling = False
         self._pace = Pace()
         self._throttle = Throttle(rate_limits)
         self._timer: asyncio.TimerHandle | None = None
@@ -128,10 +131,17 @@ class Intake:
         if self._is_closed:
             self.close()  # what came with the last answer
             return
-        while self._free > 0 and (delivery := self._next()) is not None:
-            self._free -= 1
-            delivery.has_slot = True
-            self._begin(delivery)
+        if self._is_filling:
+            # A delivery that ends as it begins, as with asyncio's eager tasks, comes back here: the loop below goes on.
+            return
+        self._is_filling = True
+        try:
+            while self._free > 0 and (delivery := self._next()) is not None:
+                self._free -= 1
+                delivery.has_slot = True
+                self._begin(delivery)
+        finally:
+            self._is_filling = False
         if self._stocked <= self._low:
             for source in self._sources:
                 source.has_room.set()
@@ -157,7 +167,7 @@ class Intake:
             self._stocked -= 1
             if self._throttle.may_begin(delivery, now):
                 return delivery
-            if source.held < 2 * self._most_held or not source.can_give_back:
+            if source.held < 2 * self._concurrency or not source.can_give_back:
                 self._throttle.hold(delivery)
             else:
                 self._dismiss(delivery, Interruption.WAITED)
@@ -201,7 +211,7 @@ class Intake:
         """Return how many tasks to ask a queue for now, and how long to wait for the first."""
         ahead = self._pace.ahead()
         self._low = ahead // 2
-        if self._is_closed or source.held >= self._most_held or (self._free <= 0 and self._stocked > self._low):
+        if self._is_closed or source.held >= self._concurrency or (self._free <= 0 and self._stocked > self._low):
             return 0, 0.0
         # Where some wait for their limit already, many that are fetched ahead would do the same.
         room = max(0, self._free) + (ahead if source.can_give_back and not source.held else 0)
@@ -216,7 +226,7 @@ class Intake:
         wanted = room - self._stocked - sum(other.asked for other in self._sources)
         if self._only:
             return wanted
-        rivals = [other for other in self._sources if not other.is_dry and not other.asked and other.held < self._most_held]
+        rivals = [other for other in self._sources if not other.is_dry and not other.asked and other.held < self._concurrency]
         turns = {other: other.turn + len(other.stock) / other.weight for other in rivals}
         share = 0
         for _ in range(min(wanted, LARGEST_FETCH * len(rivals))):
@@ -238,6 +248,8 @@ class Intake:
         if source.call.cancelled_caught:
             return
         source.is_dry = len(tasks) < limit
+        if self._free == self._concurrency and self._clock() - asked_at > IDLE_SECONDS:
+            self._pace.restart()
         self.accept(source, tasks, asked_at=asked_at)
         if not tasks and wait_seconds:
             await anyio.sleep(max(0.0, asked_at + SHORTEST_WAIT_SECONDS - self._clock()))

@@ -16,27 +16,39 @@ MOST_AHEAD = 500
 WINDOW_SECONDS = 0.5
 """The rate is that of this window and the one before it: long enough that slots that end together are not taken for speed."""
 
+SHORTEST_SECONDS = 0.1
+"""The least time that a rate is taken from: one quick task makes no pace."""
+
 
 class Pace:
     """Counts what was worked, and says how many tasks that makes in `AHEAD_SECONDS`.
 
     The faster tasks are worked, the more are leased ahead, and none at all below 20 a second: what waits here would wait for
     as long as a handler takes, while another worker may be idle.
+
+    Attributes:
+        worked: Handlers that ended in this window.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with nothing worked."""
-        self.worked = 0
         self._clock = clock
-        self._before = 0.0
-        self._since = clock()
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now: work begins after a time without any, which says nothing about its pace."""
+        self.worked = 0
+        self._since = self._clock()
+        self._before = 0
+        self._before_seconds = 0.0
 
     def ahead(self) -> int:
         """Return how many tasks may wait for a slot."""
         elapsed = self._clock() - self._since
         if elapsed >= WINDOW_SECONDS:
-            # After an idle time the window was longer than it should be, and what it counted is spread over it.
-            self._before = self.worked * WINDOW_SECONDS / elapsed
+            self._before, self._before_seconds = self.worked, elapsed
             self.worked = 0
             self._since += elapsed
-        return min(MOST_AHEAD, int((self._before + self.worked) * AHEAD_SECONDS / (2 * WINDOW_SECONDS)))
+            elapsed = 0.0
+        rate = (self._before + self.worked) / max(SHORTEST_SECONDS, self._before_seconds + elapsed)
+        return min(MOST_AHEAD, int(rate * AHEAD_SECONDS))
