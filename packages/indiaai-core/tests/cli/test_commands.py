@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import Any
 
@@ -69,6 +70,25 @@ def test_plugins_shows_what_does_not_load_and_what_is_missing(site: SitePackages
     assert "pip install indiaai-storage-local" in errors["local"]
     assert any("bad-file" in problem for problem in found["problems"])
     assert any("'search'" in problem for problem in found["problems"])
+
+
+def test_plugins_is_not_alarmed_by_what_nobody_selected(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default that is not installed, and a broken backend beside the selected one, are no errors; a selected one is."""
+    site.backend("acme")
+    site.backend("broken", source="raise RuntimeError('boom')")
+    _, unset = run("plugins")
+    monkeypatch.setenv("STORAGE_TYPE", "acme")
+    _, chosen = run("plugins")
+    monkeypatch.setenv("STORAGE_TYPE", "broken")
+    _, broken = run("plugins")
+    monkeypatch.setenv("STORAGE_TYPE", "nowhere")
+    _, missing = run("plugins")
+
+    assert "ERROR" not in unset + chosen
+    assert "storage\tlocal\t\t\t\tnot installed and not selected" in unset
+    assert "not selected, and would not load: " in chosen
+    assert "storage\tbroken\tselected\tacme-storage-broken\t1.0\tERROR: " in broken
+    assert "storage\tnowhere\tselected\t\t\tERROR: STORAGE_TYPE='nowhere'" in missing
 
 
 def test_plugins_prints_lines_for_a_pipe_and_a_table_for_a_person(
@@ -223,6 +243,18 @@ def test_the_script_prints_the_version(monkeypatch: pytest.MonkeyPatch, capsys: 
     cli.main()
 
     assert capsys.readouterr().out.startswith("indiaai 0.")
+
+
+def test_the_version_is_printed_without_what_the_commands_need() -> None:
+    """No event loop, no settings library, no worker and no command is imported for it: it is there in a tenth of a second."""
+    program = "import sys; sys.argv = ['indiaai', '--version']\nfrom indiaai_core.cli import main; main(); print(*sys.modules)"
+
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout
+
+    loaded = set(printed.split())
+    assert "indiaai_core.cli.version" in loaded
+    assert not loaded & {"asyncio", "anyio", "pydantic", "typer", "rich", "watchfiles", "logging"}
+    assert not [name for name in loaded if name.startswith(("indiaai_core.worker", "indiaai_core.cli.queue"))]
 
 
 def test_the_script_runs_the_commands(

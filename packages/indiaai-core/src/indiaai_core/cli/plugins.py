@@ -58,7 +58,9 @@ def _rows(layer: Layer, environment: Environment) -> list[_Row]:
         try:
             load_backend(layer, selector, variable=layer.variable)
         except ConfigurationError as error:
-            rows.append(_Row(layer.name, selector, True, "", "", [], str(error)))
+            # A layer that nobody chose a backend for, and whose default is not there, is one that nobody uses.
+            is_chosen = bool(environment.get(layer.variable))
+            rows.append(_Row(layer.name, selector, is_chosen, "", "", [], str(error)))
     return rows
 
 
@@ -80,4 +82,8 @@ def _capabilities(layer: Layer, selector: str) -> tuple[list[str], str | None]:
 
 
 def _last_cell(row: _Row) -> str:
-    return f"ERROR: {row.error}" if row.error else ", ".join(row.capabilities)
+    if row.error and row.selected:
+        return f"ERROR: {row.error}"
+    if row.error and not row.distribution:
+        return "not installed and not selected: nothing to mend unless you use this layer"
+    return f"not selected, and would not load: {row.error}" if row.error else ", ".join(row.capabilities)
