@@ -26,7 +26,7 @@ PASSING = (
     "NOREPLICAS",
     "UNBLOCKED",
     "ERR max number of clients reached",
-    "INDIAAIFORMAT 1 in",  # somebody spread the queue this very moment, which the next call knows
+    "INDIAAIFORMAT 1 in",  # which the next call knows
 )
 
 
@@ -55,14 +55,17 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     if isinstance(error, redis.OutOfMemoryError) or _has(said, "OOM"):
         return QueueFull(f"{where} is out of memory and takes no more tasks. Let workers catch up, or raise its maxmemory.")
     passing = (redis.ReadOnlyError, redis.ClusterError, redis.ClusterDownError, redis.TryAgainError, redis.AskError)
+    unavailable = f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it."
+    if "INDIAAIFORMAT 1 in " in said:
+        unavailable = f"The queue {settings.queue_name!r} has just been spread over partitions. Call again."
     if isinstance(error, passing) or _has(said, *PASSING):
-        return BackendUnavailable(f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it.")
+        return BackendUnavailable(unavailable)
     fault = _misfit(error, said, settings)
     if fault:
         return ConfigurationError(f"The queue {settings.queue_name!r} cannot be used. {fault}.", faults=[fault])
     if isinstance(error, redis.ResponseError):
         return QueueError(f"{where} refused a command of the queue {settings.queue_name!r}: {said}")
-    return BackendUnavailable(f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it.")
+    return BackendUnavailable(unavailable)
 
 
 def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | None:

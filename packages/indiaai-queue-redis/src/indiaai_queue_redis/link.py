@@ -83,7 +83,7 @@ class Link:
     def start(self, name: str, partition: int, arguments: list[Any], receive: Receiver) -> bool:
         """Run a script where that can be done without waiting for anything first; returns whether it can."""
         channel = self._channel(self.servers.partitions[partition]) if self.servers.partitions else None
-        if channel is None or self._settings.wait_replicas:
+        if channel is None or (name == "enqueue" and self._settings.wait_replicas > 0):
             return False
         base = self.servers.partitions[partition]
         channel.send(self._pack(("EVALSHA", _script(name)[1], 1, base, *arguments)), receive)
@@ -405,7 +405,7 @@ class LinkSet:
         for batcher in self.current.batchers.values():
             batcher.depart()  # those who wait for this call's end need not wait for its patience's end
         pause = min(0.05 * 2**attempt, 0.5) * random.uniform(0.5, 1)  # noqa: S311 - spreads the clients out, guards nothing
-        if time.monotonic() + pause > end:
+        if time.monotonic() + pause > end or "INDIAAIFORMAT" in str(error):  # in which the call, as it is, would go astray
             raise fault from error
         await asyncio.sleep(pause)
 

@@ -153,8 +153,9 @@ class Servers:
         """
         root, kept = self._settings.base, view.kept
         wanted = self._settings.partitions or (CLUSTER_PARTITIONS if view.shards else 1)
-        if view.shards or (kept is None and wanted > 1):
-            asked = ("SET", f"{root}format", f"1 in {wanted}", "NX") if wanted > 1 else ("ECHO", ""), ("GET", f"{root}format")
+        if view.shards or (kept is None and self._settings.partitions):
+            form = f"1 in {wanted}" if wanted > 1 else "1"
+            asked = ("SET", f"{root}format", form, "NX"), ("GET", f"{root}format")
             done, kept = await _talk(self._connect_to(self.place_of(root)), *asked)
             kept = _sound(kept) or (_sound(done) and None)
         found = re.fullmatch(rb"1 in (\d+)", kept or b"")
