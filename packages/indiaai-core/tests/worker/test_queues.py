@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from indiaai_core import ConfigurationError, Platform, Worker
+from indiaai_core import BackendUnavailable, ConfigurationError, Platform, Task, Worker
 from indiaai_core.platform import use_platform
 from indiaai_core.worker import serve
 from worker_fakes import FakeQueue, LonelyQueue, states, until
@@ -141,6 +141,33 @@ async def test_a_queue_that_does_not_answer_holds_up_no_other(caplog: pytest.Log
         await until(lambda: set(states(queues[None])) == {"completed"})
 
     assert len([record for record in caplog.records if "The queue 'bulk' does not answer" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("is_hanging", [False, True])
+async def test_a_queue_that_goes_away_under_load_leaves_the_others_its_slots(is_hanging: bool) -> None:
+    """One that fails, or does not answer at all, in the middle of its tasks is nobody's hindrance."""
+
+    class Leaving(FakeQueue):
+        async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
+            tasks = await super().dequeue_many(limit, timeout)
+            if self.calls.count("dequeue") > 5:
+                if is_hanging:
+                    await anyio.sleep(5)
+                raise BackendUnavailable("The store went away.")
+            return tasks
+
+    queues = {None: FakeQueue(), "bulk": Leaving()}
+    worker = Worker({None: 1, "bulk": 10}, concurrency=2)
+    begun: list[str] = []
+    record(worker, begun, seconds=0.001)
+    for _ in range(300):
+        await queues[None].enqueue("main")
+        await queues["bulk"].enqueue("bulk")
+
+    async with on_platform(queues), worker.running():
+        await until(lambda: set(states(queues[None])) == {"completed"})
+
+    assert 2 <= begun.count("bulk") < 300
 
 
 async def test_no_more_is_leased_of_idle_queues_than_there_are_slots() -> None:

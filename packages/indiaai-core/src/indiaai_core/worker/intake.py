@@ -26,6 +26,9 @@ LARGEST_FETCH = 250
 IDLE_SECONDS = 0.1
 """A worker that waited that long for a task, with nothing to do, was idle."""
 
+LONGEST_CLAIM_SECONDS = 0.25
+"""How long slots are kept free for what a queue was asked for: one that does not answer must not cost the others theirs."""
+
 LONGEST_STOCK_SECONDS = 1.0
 """After which what was leased ahead and has not begun is given back: the handlers have become slow."""
 
@@ -115,8 +118,9 @@ class Intake:
                 source.stock.append(delivery)
                 self._stocked += 1
         finally:
-            self._has_stock.set()
             self.fill()
+            if self._stocked:
+                self._has_stock.set()
 
     def leave_slot(self, delivery: Delivery) -> None:
         """Free a delivery's slot, if it has one, for the next."""
@@ -152,7 +156,7 @@ class Intake:
         while (delivery := self._throttle.next_ready(now) or self._from_stock(now)) is not None:
             if delivery.interruption is None and delivery.ends_at > now:
                 source = delivery.source
-                self._turn = source.turn
+                self._turn = max(self._turn, source.turn)
                 source.turn += 1 / source.weight
                 return delivery
             # Lost, or over by our count while it waited: another may be working it. It is not begun.
@@ -200,6 +204,7 @@ class Intake:
             try:
                 await self._ask(source, limit, wait_seconds)
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever its queue does
+                source.is_dry = True  # the others are not to leave it its share meanwhile
                 source.outage.began(error)
                 failures += 1
                 await anyio.sleep(Outage.wait_seconds(failures, error))
@@ -213,8 +218,10 @@ class Intake:
         self._low = ahead // 2
         if self._is_closed or source.held >= self._concurrency or (self._free <= 0 and self._stocked > self._low):
             return 0, 0.0
-        # Where some wait for their limit already, many that are fetched ahead would do the same.
-        room = max(0, self._free) + (ahead if source.can_give_back and not source.held else 0)
+        # Where some wait for their limit already, many that are fetched ahead would do the same. And a worker that is idle
+        # asks for its slots only: how fast the next tasks will be it does not know.
+        is_idle = source.is_dry and self._free == self._concurrency
+        room = self._free + (ahead if source.can_give_back and not source.held and not is_idle else 0)
         if not source.is_dry:
             return min(self._share_of_next(source, room), LARGEST_FETCH), 0.0
         # Of an idle queue, what is its due if all others were busy, so that together they lease no more than there is room for.
@@ -223,7 +230,8 @@ class Intake:
 
     def _share_of_next(self, source: Source, room: int) -> int:
         """Return how many of the tasks that are to be leased next are this queue's by its turn."""
-        wanted = room - self._stocked - sum(other.asked for other in self._sources)
+        lately = self._clock() - LONGEST_CLAIM_SECONDS
+        wanted = room - self._stocked - sum(other.asked for other in self._sources if other.asked_at > lately)
         if self._only:
             return wanted
         rivals = [other for other in self._sources if not other.is_dry and not other.asked and other.held < self._concurrency]
@@ -237,7 +245,7 @@ class Intake:
 
     async def _ask(self, source: Source, limit: int, wait_seconds: float) -> None:
         asked_at = self._clock()
-        source.asked = 0 if wait_seconds else limit
+        source.asked, source.asked_at = (0 if wait_seconds else limit), asked_at
         # A call that does not wait is under way to its tasks: cut off by a stop, it would leave them to their leases.
         source.call = anyio.CancelScope(shield=not wait_seconds)
         try:

@@ -33,6 +33,7 @@ class Source:
         stock: Deliveries that wait for a slot.
         held: How many deliveries wait for their rate limit.
         asked: How many tasks it is being asked for now, in a call that does not wait.
+        asked_at: When the latest call began, on the event loop's clock.
         call: Stands around the latest call that asks it.
         is_dry: Whether its last answer brought less than was asked for, so that the next call waits.
         has_room: Set when there may be a reason to ask it.
@@ -50,6 +51,7 @@ class Source:
         self.stock: deque[Delivery] = deque()
         self.held = 0
         self.asked = 0
+        self.asked_at = 0.0
         self.call = anyio.CancelScope()
         self.is_dry = True
         self.has_room = asyncio.Event()
