@@ -21,7 +21,10 @@ import asyncio, os, sys
 from indiaai_core import ObjectExists, ObjectNotFound
 from indiaai_storage_r2 import R2Settings, R2StorageService
 service = R2StorageService(R2Settings(
-    endpoint_url=sys.argv[1], bucket_name="bucket", access_key_id=sys.argv[2], secret_access_key=sys.argv[3]))
+    endpoint_url=sys.argv[1], bucket_name="bucket", access_key_id=sys.argv[2], secret_access_key=sys.argv[3], part_size_mib=5))
+async def broken():
+    yield bytes(11 * 1024 * 1024)
+    raise LookupError
 async def main():
     await service.check()
     await service.upload("key", b"content")
@@ -33,6 +36,15 @@ async def main():
     assert [chunk async for chunk in service.stream("key", start=1, end=3)] == [b"on"]
     await service.stat("key"), await service.exists("key"), await service.get_url("key"), await service.get_upload_url("key")
     await service.delete("key")
+    await service.upload("parts", bytes(11 * 1024 * 1024))
+    try:
+        await service.upload("parts", bytes(11 * 1024 * 1024), if_absent=True)
+    except ObjectExists:
+        pass
+    try:
+        await service.upload("broken", broken())
+    except LookupError:
+        pass
     try:
         await service.download("key")
     except ObjectNotFound:
@@ -44,7 +56,7 @@ print(sorted({"boto3", "botocore", "s3transfer", "urllib3"} & set(sys.modules)))
 
 
 def test_boto3_is_not_loaded_for_single_objects(server: R2Server) -> None:
-    """A process that checks, puts, gets, signs and deletes single objects, errors included, never loads boto3."""
+    """A process that checks, puts, also in parts, gets, signs and deletes objects, errors included, never loads boto3."""
     settings = make_settings(server.endpoint)
 
     ran = subprocess.run(
@@ -55,15 +67,17 @@ def test_boto3_is_not_loaded_for_single_objects(server: R2Server) -> None:
     )
 
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
+    assert server.uploads == {}
 
 
 def agents(server: R2Server) -> set[str]:
     """Return who has sent requests for objects."""
-    return {request.headers["user-agent"].partition("/")[0] for request in server.requests if request.method != "POST"}
+    return {request.headers["user-agent"].partition("/")[0] for request in server.requests}
 
 
 async def use(service: R2StorageService) -> None:
-    """Put, get, look at and delete an object."""
+    """Put, get, look at and delete an object, and put one in parts."""
+    await service.upload("parts", bytes(6 * 1024 * 1024))
     await service.upload("key", b"content", metadata={"name": "value"})
     assert await service.download("key") == b"content"
     assert (await service.stat("key")).metadata == {"name": "value"}

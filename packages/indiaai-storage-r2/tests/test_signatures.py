@@ -138,20 +138,22 @@ def capture(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
     raise AssertionError("botocore sent nothing")
 
 
-def read_lean(client: LeanClient, operation: str, parameters: dict[str, Any]) -> tuple[str, str, dict[str, str]]:
-    """Return method, target and headers of what the lean client sends for a call."""
+def read_lean(client: LeanClient, operation: str, parameters: dict[str, Any]) -> tuple[str, str, dict[str, str], bytes]:
+    """Return method, target, headers and body of what the lean client sends for a call."""
     asked = read_operation(operation, parameters, base=client._base)
     first, *lines = client._head(asked, len(asked.body)).decode().split("\r\n")
     method, target, _ = first.split(" ")
-    return method, target, dict(line.split(":", 1) for line in lines if line)
+    body = asked.body if isinstance(asked.body, bytes) else b""
+    return method, target, dict(line.split(":", 1) for line in lines if line), body
 
 
 def compare(theirs: Any, ours: LeanClient, operation: str, parameters: dict[str, Any]) -> None:
     """Require that both clients send the same request."""
     expected = capture(theirs, operation, parameters)
-    method, target, headers = read_lean(ours, operation, parameters)
+    method, target, headers, body = read_lean(ours, operation, parameters)
 
     assert method == expected.method
+    assert body == (expected.body.read() if hasattr(expected.body, "read") else expected.body or b"")
     assert expected.url.endswith(target)
     own = {"host", "user-agent", "amz-sdk-invocation-id", "amz-sdk-request"}
     sent = {name.lower(): value.decode() if isinstance(value, bytes) else value for name, value in expected.headers.items()}
@@ -162,6 +164,8 @@ def compare(theirs: Any, ours: LeanClient, operation: str, parameters: dict[str,
 
 MD5 = {"ContentMD5": "XUFAKrxLKna5cZ2REBfFkg=="}
 TARGET = {"Bucket": "bucket", "Key": "a folder/हिन्दी +%~!'()*.txt"}
+UPLOAD = {**TARGET, "UploadId": "odd/id+==&"}
+PARTS = [{"PartNumber": number, "ETag": f'"{number}&<>\'é"'} for number in (1, 2, 10_000)]
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_object", TARGET),
     ("get_object", {**TARGET, "Range": "bytes=5-", "IfMatch": '"5d41402abc4b2a76b9719d911017c592"'}),
@@ -172,6 +176,11 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("put_object", {**TARGET, **MD5, "Body": b"hello", "CacheControl": "no-store", "ContentDisposition": "attachment"}),
     ("put_object", {**TARGET, "ContentMD5": "1B2M2Y8AsgTpgAmY7PhCfg==", "Body": b"", "ContentType": "a/b"}),
     ("upload_part", {**TARGET, **MD5, "Body": b"hello", "UploadId": "odd/id+==&", "PartNumber": 10_000}),
+    ("create_multipart_upload", {**TARGET, "ContentType": "a/b", "Metadata": {"name": "two  blanks", "B": "c"}}),
+    ("create_multipart_upload", {**TARGET, "CacheControl": "no-store", "ContentEncoding": "br", "ContentLanguage": "hi"}),
+    ("complete_multipart_upload", {**UPLOAD, "MultipartUpload": {"Parts": PARTS}}),
+    ("complete_multipart_upload", {**UPLOAD, "MultipartUpload": {"Parts": PARTS[:1]}, "IfNoneMatch": "*"}),
+    ("abort_multipart_upload", UPLOAD),
 ]  # fmt: skip
 
 
@@ -179,7 +188,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize(("operation", "parameters"), CALLS)
 def test_a_request_is_botocore_s(operation: str, parameters: dict[str, Any], endpoint: str, token: str) -> None:
-    """Method, address, headers and signature of each operation are what botocore sends for the same call."""
+    """Method, address, headers, body and signature of each operation are what botocore sends for the same call."""
     values = make_settings_for(endpoint, token)
     theirs = R2StorageService(values).client
 

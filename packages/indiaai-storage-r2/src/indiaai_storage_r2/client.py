@@ -19,7 +19,7 @@ import anyio
 from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.errors import client_errors, translate
 from indiaai_storage_r2.lean.client import LeanClient
-from indiaai_storage_r2.lean.exchanges import Exchange
+from indiaai_storage_r2.lean.exchanges import Exchange, Turns
 from indiaai_storage_r2.lean.failures import Refused, Unanswered
 from indiaai_storage_r2.lean.trust import has_proxy
 from indiaai_storage_r2.retries import RetryPolicy
@@ -61,7 +61,7 @@ class Connection:
         self._lean: LeanClient | None = None
         self._data_client: S3Client | None = None
         self._loop_client: LeanClient | None = None
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._turns_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
     def client(self) -> S3Client:
         """Return the client; made at the first call, which takes about half a second, most of it boto3's import."""
@@ -121,7 +121,7 @@ class Connection:
         return await (retries or self.retries).run(attempt)
 
     async def _exchange(self, function: Callable[[], T], *, stop: Callable[[], object] | None) -> T:
-        async with self._turns():
+        async with self._turns().slots:
             return await self.run(function, stop=stop)
 
     async def converse(
@@ -140,20 +140,27 @@ class Connection:
     async def _converse(
         self, question: Question, read: Callable[[Any], T], *, key: str, stop: Callable[[], object] | None
     ) -> T:
-        async with self._turns():
+        turns = self._turns()
+        async with turns.slots:
             begun = self._begin(question)
             if begun is None:
                 return await self.run(partial(self.ask, partial(_answer, question, read), key), stop=stop)
             try:
-                is_whole = await begun.arrive()
-            except Unanswered as error:
-                raise translate(error, key=key, settings=self.settings) from error
-            except asyncio.CancelledError:
-                if stop is not None:  # a write has gone out: the caller is told when nothing changes any more
-                    await self.finish(begun.finish, seconds=_SETTLE_SECONDS)
-                raise
-            finish = partial(self.ask, lambda _: read(begun.finish()), key)
-            return finish() if is_whole else await self.run(finish, stop=stop)
+                is_whole = await self._arrive(begun, turns, key=key, is_write=stop is not None)
+                finish = partial(self.ask, lambda _: read(begun.finish()), key)
+                return finish() if is_whole else await self.run(finish, stop=stop)
+            finally:
+                begun.close()
+
+    async def _arrive(self, begun: Exchange, turns: Turns, *, key: str, is_write: bool) -> bool:
+        try:
+            return await begun.arrive(turns)
+        except Unanswered as error:
+            raise translate(error, key=key, settings=self.settings) from error
+        except asyncio.CancelledError:
+            if is_write:  # it has gone out: the caller is told when nothing changes any more
+                await self.finish(begun.finish, seconds=_SETTLE_SECONDS)
+            raise
 
     def _begin(self, question: Question) -> Exchange | None:
         lean = self._loop_client
@@ -162,9 +169,9 @@ class Connection:
         asked = question()
         return lean.begin(*asked) if asked else None
 
-    def _turns(self) -> asyncio.Semaphore:
+    def _turns(self) -> Turns:
         loop = asyncio.get_running_loop()
-        return self._semaphores.get(loop) or self._semaphores.setdefault(loop, asyncio.Semaphore(self.settings.pool_size))
+        return self._turns_by_loop.get(loop) or self._turns_by_loop.setdefault(loop, Turns(self.settings.pool_size))
 
     async def run(self, function: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
         """Call a function in a worker thread; see `call` for `stop`."""
@@ -196,10 +203,10 @@ class Connection:
 
     async def aclose(self) -> None:
         """End the threads once what was asked for before is done, and close the sockets."""
-        turns = self._turns()
+        slots = self._turns().slots
         async with AsyncExitStack() as stack:
             for _ in range(self.settings.pool_size):
-                await stack.enter_async_context(turns)
+                await stack.enter_async_context(slots)
             await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:
