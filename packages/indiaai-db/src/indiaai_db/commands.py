@@ -20,7 +20,7 @@ ALEMBIC_INI = Path("alembic.ini")
 def build_commands() -> typer.Typer:
     """Return the group of commands."""
     commands = typer.Typer(help="Migrate the database that DATABASE_TYPE selects.", no_args_is_help=True)
-    for command in (_init, _upgrade, _downgrade, _current, _check, _revision, _relay):
+    for command in (_init, _upgrade, _downgrade, _current, _check, _revision, _relay, _copy):
         # Alembic's numbers of steps back begin with a dash.
         commands.command(command.__name__[1:], context_settings={"ignore_unknown_options": command is _downgrade})(command)
     return commands
@@ -76,6 +76,22 @@ def _relay(
 
     try:
         asyncio.run(serve(database, queue))
+    except IndiaAIError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _copy(
+    source: Annotated[str, typer.Argument(help="A named database instance: `old` reads OLD_DATABASE_TYPE and its like.")],
+    target: Annotated[str | None, typer.Option(help="A named instance to copy to, in place of the main one.")] = None,
+) -> None:
+    """Copy all rows of another database into an empty one of the same schema; all of them or none."""
+    import asyncio
+
+    from indiaai_db.copying.command import copy
+
+    try:
+        asyncio.run(copy(source, target))
     except IndiaAIError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
