@@ -27,8 +27,8 @@ Begin = Callable[[Sequence[Any], Receiver], None]
 class Batcher:
     """The calls of one kind, of one event loop: what is asked for while a call is under way goes out with the next.
 
-    A call that meets no other goes out at the end of its turn of the loop. Each caller gets its own outcome, and may be
-    cancelled by itself.
+    A call that finds none under way goes out at the end of its turn of the loop, with others of that turn; or at once, if the
+    one before went alone. Each caller gets its own outcome, and may be cancelled by itself.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -38,6 +38,7 @@ class Batcher:
         self._waiting: deque[tuple[asyncio.Future[Any], Any, int]] = deque()
         self._flights = 0
         self._is_due = False
+        self._is_lone = True
 
     def join(self, load: Any, *, size: int = 0) -> asyncio.Future[Any]:
         """Take part in the next call.
@@ -52,8 +53,11 @@ class Batcher:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((future, load, size))
         if not self._is_due and not self._flights:
-            self._is_due = True
-            self._loop.call_soon(self.depart)
+            if self._is_lone:
+                self.depart()
+            else:
+                self._is_due = True
+                self._loop.call_soon(self.depart)
         return future
 
     def depart(self) -> None:
@@ -69,6 +73,7 @@ class Batcher:
                 loads.append(load)
                 total += size
         if party:
+            self._is_lone = len(party) == 1
             self._flights += 1
             land = partial(self._land, party)
             try:

@@ -76,7 +76,7 @@ class Channel(asyncio.Protocol):
         return self._error is None
 
     def send(self, commands: bytes, *receivers: Receiver) -> None:
-        """Send commands, at once or at the end of this turn of the loop.
+        """Send commands: at once if nothing is under way, else at the end of this turn of the loop.
 
         Args:
             commands: One or several, packed; the server runs them one after the other.
@@ -87,15 +87,16 @@ class Channel(asyncio.Protocol):
         """
         if self._error is not None:
             raise redis.ConnectionError(str(self._error)) from self._error
+        is_lone = not self._receivers
         self._receivers.extend(receivers)
         self._sent += len(receivers)
-        if self._is_held:
-            self._outgoing.append(commands)
+        if is_lone and not self._is_held:
+            self._transport.write(commands)  # waits for nothing, and costs no turn of the loop but the reply's
         else:
-            # A lone call does not wait; those that follow in the same turn share one write, which is one call of the system.
-            self._is_held = True
-            self._loop.call_soon(self._release)
-            self._transport.write(commands)
+            self._outgoing.append(commands)  # with others of the same turn: one write is one call of the system
+            if not self._is_held:
+                self._is_held = True
+                self._loop.call_soon(self._release)
         if self._watch is None:
             self._watch = self._loop.call_later(self._step_seconds, self._look)
 
