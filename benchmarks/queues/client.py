@@ -88,8 +88,8 @@ class Client(ABC):
         return await asyncio.gather(*(self.enqueue(task, *row) for row in rows))
 
     @abstractmethod
-    def worker(self) -> list[str]:
-        """Return the command that starts a worker."""
+    def worker(self, at_once: int) -> list[str]:
+        """Return the command that starts a worker of so many tasks at once; the environment tells it as well."""
 
 
 class BlockingClient(Client):

@@ -29,6 +29,6 @@ class ArdiqClient(Client):
         """Enqueue many."""
         return await app.enqueue_many([TASKS[task].prepare(*row) for row in rows])
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         return [script("ardiq"), "run", "-q", "queues.on_ardiq:app"]

@@ -53,6 +53,6 @@ class ArqClient(Client):
         """Enqueue."""
         return await self.pool.enqueue_job(task, number, text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         return [script("arq"), "queues.on_arq.WorkerSettings"]

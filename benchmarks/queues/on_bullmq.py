@@ -40,7 +40,7 @@ class BullmqClient(Client):
         """Add many."""
         return await self.queue.addBulk([{"name": task, "data": {"number": number, "text": text}} for number, text in rows])
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return this module as a program."""
         return [sys.executable, "-m", "queues.on_bullmq"]
 

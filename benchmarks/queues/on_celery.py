@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from queues import handlers
-from queues.client import BlockingClient, concurrency, script, url
+from queues.client import BlockingClient, script, url
 
 __all__ = ["CeleryClient", "app"]
 
@@ -29,7 +29,7 @@ class CeleryClient(BlockingClient):
         """Send."""
         return TASKS[task].delay(number, text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         quiet = ["-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-        return [script("celery"), "-A", "queues.on_celery", "worker", "-P", "prefork", "-c", f"{concurrency()}", *quiet]
+        return [script("celery"), "-A", "queues.on_celery", "worker", "-P", "prefork", "-c", f"{at_once}", *quiet]

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from queues import handlers
-from queues.client import BlockingClient, concurrency, script, url
+from queues.client import BlockingClient, script, url
 
 __all__ = ["DramatiqClient"]
 
@@ -32,6 +32,6 @@ class DramatiqClient(BlockingClient):
         """Send."""
         return ACTORS[task].send(number, text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
-        return [script("dramatiq"), "-p", "1", "-t", f"{concurrency()}", "queues.on_dramatiq"]
+        return [script("dramatiq"), "-p", "1", "-t", f"{at_once}", "queues.on_dramatiq"]

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from queues import handlers
-from queues.client import BlockingClient, concurrency, port, script
+from queues.client import BlockingClient, port, script
 
 __all__ = ["HueyClient", "huey"]
 
@@ -28,6 +28,6 @@ class HueyClient(BlockingClient):
         """Send."""
         return TASKS[task](number, text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
-        return [script("huey_consumer"), "queues.on_huey.huey", "-k", "thread", "-w", f"{concurrency()}", "-q"]
+        return [script("huey_consumer"), "queues.on_huey.huey", "-k", "thread", "-w", f"{at_once}", "-q"]

@@ -58,7 +58,7 @@ class AsyncioClient(Client):
         """Enqueue many."""
         return await self.service.enqueue_many([NewTask(task, {"number": number, "text": text}) for number, text in rows])
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return this module as a program."""
         return [sys.executable, "-m", "queues.on_indiaai", self.loop]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from queues import handlers
-from queues.client import Client, Row, concurrency, install_uvloop, script, url
+from queues.client import Client, Row, install_uvloop, script, url
 
 __all__ = ["ProcrastinateClient", "app"]
 
@@ -44,6 +44,6 @@ class ProcrastinateClient(Client):
         """Defer many."""
         return await TASKS[task].batch_defer_async(*({"number": number, "text": text} for number, text in rows))
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
-        return [script("procrastinate"), "--app", "queues.on_procrastinate.app", "worker", "--concurrency", f"{concurrency()}"]
+        return [script("procrastinate"), "--app", "queues.on_procrastinate.app", "worker", "--concurrency", f"{at_once}"]

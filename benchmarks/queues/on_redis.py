@@ -45,7 +45,7 @@ class RedisClient(Client):
             pipeline.rpush("bare", json.dumps({"number": number, "text": text}))
         return await pipeline.execute()
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return this module as a program."""
         return [sys.executable, "-m", "queues.on_redis"]
 

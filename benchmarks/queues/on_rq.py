@@ -34,6 +34,6 @@ class RqClient(BlockingClient):
         """Enqueue many."""
         return self.queue.enqueue_many([type(self.queue).prepare_data(TASKS[task], args=row) for row in rows])
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         return [script("rq"), "worker", "-u", url(), "-q", "-w", "rq.worker.SimpleWorker"]

@@ -45,6 +45,6 @@ class SaqClient(Client):
         """Enqueue."""
         return await queue.enqueue(task, number=number, text=text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         return [script("saq"), "queues.on_saq.settings", "-q"]

@@ -41,6 +41,6 @@ class StreaqClient(Client):
         """Enqueue many."""
         return await worker.enqueue_many([TASKS[task].enqueue(*row) for row in rows])
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
         return [script("streaq"), "run", "queues.on_streaq:worker"]

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from queues import handlers
-from queues.client import Client, concurrency, install_uvloop, script, url
+from queues.client import Client, install_uvloop, script, url
 
 __all__ = ["ListClient", "StreamClient", "broker"]
 
@@ -37,9 +37,9 @@ class StreamClient(Client):
         """Kick."""
         return await TASKS[task].kiq(number, text)
 
-    def worker(self) -> list[str]:
+    def worker(self, at_once: int) -> list[str]:
         """Return its own command."""
-        limits = ["--max-async-tasks", f"{concurrency()}", "--max-prefetch", f"{concurrency()}"]
+        limits = ["--max-async-tasks", f"{at_once}", "--max-prefetch", f"{at_once}"]
         return [script("taskiq"), "worker", "queues.on_taskiq:broker", "--workers", "1", *limits, "--log-level", "ERROR"]
 
 

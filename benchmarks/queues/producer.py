@@ -34,9 +34,10 @@ def serve_producer(options: Mapping[str, Any]) -> None:
 
 async def _serve(client: Client) -> None:
     await client.open()
+    at_once = {"noop": client.at_once, "wait": client.at_once_waiting}
     hello = {
-        "command": client.worker(),
-        "at_once": {"noop": client.at_once, "wait": client.at_once_waiting},
+        "commands": {task: client.worker(number) for task, number in at_once.items()},
+        "at_once": at_once,
         "tasks": client.tasks,
         "polls_seconds": client.polls_seconds,
     }

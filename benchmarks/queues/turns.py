@@ -168,7 +168,7 @@ class Turns:
     def _working(self, producer: Worker, *, task: str, count: int) -> Iterator[Workers]:
         at_once = {"BENCH_QUEUE_CONCURRENCY": str(producer.hello["at_once"][task])}
         environment = self._environment() | at_once
-        command: list[str] = producer.hello["command"]
+        command: list[str] = producer.hello["commands"][task]
         with running_workers(command, count=count, environment=environment, log=self.table.folder / "log") as workers:
             try:
                 yield workers
