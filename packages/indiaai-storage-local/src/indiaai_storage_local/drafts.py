@@ -65,6 +65,11 @@ class Draft:
         Raises:
             OSError: The disk does not take them.
         """
+        if type(chunk) is bytes and len(chunk) <= _SMALL_BYTES:  # most objects are: nothing to cut, and nobody can change it
+            self._digests.update(chunk)
+            self._append(chunk)
+            self._size += len(chunk)
+            return
         view = memoryview(chunk)
         rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         for start in range(0, len(rest), _CHUNK_BYTES):

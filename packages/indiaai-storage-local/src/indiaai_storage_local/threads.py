@@ -6,8 +6,9 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -25,9 +26,8 @@ class DiskThreads:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._pool: ThreadPoolExecutor | None = None
+        self._crew: _Crew | None = None
         self._inbox: _Inbox | None = None
-        self._process = 0
 
     async def run(self, function: Callable[..., ResultT], *args: Any, on_cancel: Callable[[], None] | None = None) -> ResultT:
         """Call a function in a thread and return what it returns.
@@ -43,15 +43,14 @@ class DiskThreads:
 
     def start(self, function: Callable[..., ResultT], *args: Any) -> Call[ResultT]:
         """Begin to call a function in a thread; `wait` must be called with what is returned."""
-        pool, inbox, loop = self._pool, self._inbox, asyncio.get_running_loop()
-        # A forked child has the parent's pool without its threads: a call given to it would wait for ever.
-        if pool is None or self._process != os.getpid():
-            pool, self._process = ThreadPoolExecutor(_MAX_THREADS, "indiaai-storage-local"), os.getpid()
-            self._pool = pool
+        crew, inbox, loop = self._crew, self._inbox, asyncio.get_running_loop()
+        # A forked child has the parent's queue without its threads: a call given to it would wait for ever.
+        if crew is None or crew.process != os.getpid():
+            self._crew = crew = _Crew()
         if inbox is None or inbox.loop is not loop:
             self._inbox = inbox = _Inbox(loop)
         call = Call(function, args, inbox=inbox)
-        pool.submit(call.perform)
+        crew.take(call)
         return call
 
     async def wait(self, call: Call[ResultT], *, on_cancel: Callable[[], None] | None = None) -> ResultT:
@@ -74,9 +73,13 @@ class DiskThreads:
 
     def close(self) -> None:
         """Let the threads end when they have nothing left to do; a later call makes new ones."""
-        if self._pool and self._process == os.getpid():
-            self._pool.shutdown(wait=False)
-        self._pool = self._inbox = None
+        crew, self._crew, self._inbox = self._crew, None, None
+        if crew:
+            crew.end()
+
+    def __del__(self) -> None:
+        """Let the threads of a service that nobody closed end."""
+        self.close()
 
 
 class Call(Generic[ResultT]):
@@ -110,6 +113,42 @@ class Call(Generic[ResultT]):
         else:
             self.future.set_exception(self._error)
             self._error = None  # it refers to this call's frame, and the call to it
+
+
+class _Crew:
+    """The threads, and the calls that wait for one: what of an executor is needed here, at a third of its time a call."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._count = self._free = 0
+        self._has_ended = False
+
+    def take(self, call: Call[Any]) -> None:
+        with self._lock:
+            # Also after the end, which another thread may have told a moment ago: no call is left without a thread.
+            needs_thread = self._has_ended or (self._free < 1 and self._count < _MAX_THREADS)
+            self._count, self._free = self._count + needs_thread, self._free - (not needs_thread)
+            self._calls.put(call)
+            if self._has_ended:
+                self._calls.put(None)
+        if needs_thread:
+            # Nothing is lost if the interpreter ends meanwhile: what is being stored is neither there nor acknowledged yet.
+            Thread(target=self._work, name="indiaai-storage-local", daemon=True).start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._has_ended = True
+            for _ in range(self._count):
+                self._calls.put(None)
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            call.perform()
+            del call  # or what it returned would stay until the next one comes
+            with self._lock:
+                self._free += 1
 
 
 class _Inbox:
