@@ -38,16 +38,17 @@ async def test_what_is_written_is_the_documented_format(make: ServiceMaker) -> N
     """Record and state are JSON under the documented names, for any language to read."""
     service = make()
     task_id = await service.enqueue("प्रक्रिया", {"n": 1}, priority=-2, max_attempts=3, dedupe_key="k")
-    record: bytes = await service.client.hget(f"{BASE}:tasks", task_id)
+    client: Any = service.client
+    record: bytes = await client.hget(f"{BASE}:tasks", task_id)
     head, data = (json.loads(line) for line in record.split(b"\n"))
     task = await service.dequeue()
     assert task is not None
-    run: bytes = await service.client.hget(f"{BASE}:runs", task_id)
+    run: bytes = await client.hget(f"{BASE}:runs", task_id)
 
     await service.update_status(task, "completed", {"pages": [1, None]})
 
-    ended: bytes = await service.client.get(f"{BASE}:ended:{task_id}")
-    lines = [json.loads(line) if line else None for line in ended.split(b"\n")]
+    ended: bytes = await client.get(f"{BASE}:ended:{task_id}")
+    lines: list[Any] = [json.loads(line) if line else None for line in ended.split(b"\n")]
     assert (head[1:], data) == (["प्रक्रिया", -2, 3, "k"], {"n": 1})
     assert [json.loads(line) for line in run.split(b"\n")] == [["processing", 1, lines[0][2], task.lease], head]
     assert lines == [["completed", 1, lines[0][2], task.lease, lines[0][4]], head, None, None, None, {"pages": [1, None]}]
@@ -56,7 +57,7 @@ async def test_what_is_written_is_the_documented_format(make: ServiceMaker) -> N
 async def test_head_leaves_out_what_says_nothing(make: ServiceMaker) -> None:
     """Priority, attempts and dedupe key are left out of a record from the end, as far as they are as usual."""
     service = make()
-    expected = {
+    expected: dict[str, list[Any]] = {
         await service.enqueue("a"): ["a"],
         await service.enqueue("b", priority=-1): ["b", -1],
         await service.enqueue("c", max_attempts=2): ["c", 0, 2],

@@ -1,25 +1,18 @@
-"""The way to the servers: channels of each event loop, and calls that try again by themselves; imported by the service."""
+"""The way of one event loop to the servers: its channels, and scripts run over them; imported by the set of all links."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import os
-import random
-import sys
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from indiaai_core.errors import BackendUnavailable
 from indiaai_queue_redis.address import Place
 from indiaai_queue_redis.batch import Batcher, Receiver
-from indiaai_queue_redis.fault import translate
 from indiaai_queue_redis.rounds import Rounds
 from indiaai_queue_redis.servers import Servers
 from indiaai_queue_redis.settings import RedisSettings
@@ -27,7 +20,7 @@ from indiaai_queue_redis.settings import RedisSettings
 if TYPE_CHECKING:
     from indiaai_queue_redis.channel import Channel
 
-__all__ = ["MAX_BLOCK_SECONDS", "LinkSet"]
+__all__ = ["MAX_BLOCK_SECONDS", "Link"]
 
 MAX_BLOCK_SECONDS = 5.0
 """How long a connection waits to be woken before it looks by itself: what a lost wake-up costs at most."""
@@ -35,12 +28,8 @@ MAX_BLOCK_SECONDS = 5.0
 ROOM_SECONDS = 1.0
 """How long who waits for room waits to be told of some before it tries again."""
 
-CLOSED = "The queue service is closed. Make another, or close it later."
-
 MOVED_ON = ("READONLY", "MOVED ", "ASK ", "MASTERDOWN", "CLUSTERDOWN")
 """What a server says that no longer has the queue: the connections to it are of no more use."""
-
-logger = logging.getLogger("indiaai.queue.redis")
 
 
 @cache
@@ -80,7 +69,7 @@ class Link:
         """A client of the loop's own, which has connections of its own."""
         return self.servers.client
 
-    def start(self, name: str, partition: int, arguments: list[Any], receive: Receiver) -> bool:
+    def start(self, name: str, arguments: list[Any], *, partition: int, receive: Receiver) -> bool:
         """Run a script where that can be done without waiting for anything first; returns whether it can."""
         channel = self._channel(self.servers.partitions[partition]) if self.servers.partitions else None
         if channel is None or (name == "enqueue" and self._settings.wait_replicas > 0):
@@ -89,7 +78,7 @@ class Link:
         channel.send(self._pack(("EVALSHA", _script(name)[1], 1, base, *arguments)), receive)
         return True
 
-    async def evaluate(self, name: str, partition: int, arguments: list[Any], *, block_seconds: float | None) -> Any:
+    async def evaluate(self, name: str, arguments: list[Any], *, partition: int, block_seconds: float | None) -> Any:
         """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
         from redis.exceptions import ResponseError
 
@@ -246,172 +235,6 @@ class Link:
             for channel in [*self._channels.values(), *idle, *self._waiting]:
                 await channel.aclose()
             await self.servers.aclose()
-
-
-class LinkSet:
-    """The links of a service: one for each event loop that used it in this process."""
-
-    def __init__(self, settings: RedisSettings) -> None:
-        """Hold what links are made from."""
-        self._settings, self.is_closed = settings, False
-        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
-        self._left_behind: list[object] = []
-        self._process = os.getpid()
-        self._silent_since = self._answered_at = 0.0
-        self._times = [round(seconds * 1000) for seconds in (settings.lease_seconds, settings.keep_finished_seconds)]
-
-    @property
-    def current(self) -> Link:
-        """The running loop's link, made at its first use."""
-        if self.is_closed:
-            raise BackendUnavailable(CLOSED)
-        # A child of a fork has loops of its own, and comes by here: asyncio runs none in two processes.
-        return self._links.get(asyncio.get_running_loop()) or self._make_link()
-
-    def _make_link(self) -> Link:
-        if self._process != os.getpid():
-            # Sockets and loops are the parent's: they are left open and referred to, for closing them would disturb it.
-            self._left_behind.append(self._links)
-            self._links, self._process = {}, os.getpid()
-        return Link(self._links, self._settings)
-
-    @property
-    def count(self) -> int:
-        """The number of partitions, or 0 while the running loop has not asked."""
-        link = self._links.get(asyncio.get_running_loop())
-        return len(link.servers.partitions) if link is not None else 0
-
-    async def partitions(self, *, patience_seconds: float | None = None) -> int:
-        """Return the number of partitions; asks the servers at the first call of a loop, and raises what `run` does."""
-        if known := self.count:
-            return known
-        patience = self._settings.retry_seconds if patience_seconds is None else patience_seconds
-        await self._persist(lambda link, _: link.servers.open(), patience)
-        return len(self.current.servers.partitions)
-
-    async def watch(self, partition: int) -> bool:
-        """Wait until a worker may find something in a partition, as `Link.watch` does; raises what `run` does."""
-        patience = MAX_BLOCK_SECONDS + self._settings.retry_seconds
-        return bool(await self._persist(lambda link, _: link.watch(partition), patience))
-
-    async def wait_for_room(self, partition: int, seconds: float) -> None:
-        """Wait until a partition that was full may have room; raises what `run` does."""
-        await self._persist(lambda link, _: link.wait_for_room(partition, seconds), seconds + self._settings.retry_seconds)
-
-    async def run(self, name: str, *arguments: Any, partition: int = 0, block_seconds: float | None = None) -> Any:
-        """Run a script, and again for `retry_seconds` while the server does not serve; first wait to be woken, if so asked.
-
-        Raises:
-            BackendUnavailable: The server did not serve in time, or the service was closed.
-            ConfigurationError: The server does not let us in, or what it holds is not for us.
-            QueueError: It refused.
-        """
-        return await self._carry_on(name, arguments, partition, None, block_seconds=block_seconds)
-
-    def dispatch(self, name: str, *arguments: Any, partition: int, receive: Receiver) -> None:
-        """Run a script as `run` does, and give its reply, or the error, to `receive`.
-
-        A call that meets no trouble, as nearly all do, costs no task of the event loop and no turn of it but the reply's.
-        """
-        link = self.current
-
-        def follow(reply: Any) -> None:
-            if not isinstance(reply, Exception):
-                self._take_note()
-                receive(reply)
-            elif link.is_closed:
-                receive(BackendUnavailable(CLOSED))
-            else:
-                error = None if str(reply).startswith("NOSCRIPT") else reply
-                link.spawn(self._carry_on(name, arguments, partition, error), receive)
-
-        if not link.start(name, partition, self._arguments(link, 0, *arguments), follow):
-            link.spawn(self._carry_on(name, arguments, partition, None), receive)
-
-    async def aclose(self) -> None:
-        """Close the links of all loops; a loop that does not run closes its own when it is shut down."""
-        self.is_closed = True
-        here = asyncio.get_running_loop()
-        for loop, link in list(self._links.items() if self._process == os.getpid() else ()):
-            if loop is here:
-                await link.guard.aclose()
-            elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(link.guard.aclose(), loop))
-
-    async def _carry_on(
-        self,
-        name: str,
-        arguments: Sequence[Any],
-        partition: int,
-        error: Exception | None,
-        *,
-        block_seconds: float | None = None,
-    ) -> Any:
-        """Run a script; where the first sending came to an error already, that is it."""
-
-        async def evaluate(link: Link, attempt: int) -> Any:
-            if error is not None and attempt == 0:
-                raise error
-            block = None if attempt else block_seconds
-            return await link.evaluate(name, partition, self._arguments(link, attempt, *arguments), block_seconds=block)
-
-        patience = 0 if name == "check" else self._settings.retry_seconds  # who asks for its health wants to know now
-        return await self._persist(evaluate, (block_seconds or 0) + patience)
-
-    def _take_note(self) -> None:
-        self._answered_at = time.monotonic()
-        if self._silent_since:
-            silence, self._silent_since = self._answered_at - self._silent_since, 0.0
-            logger.warning("Redis at %s serves again after %.1f s.", self._settings.server, silence)
-
-    def _arguments(self, link: Link, attempt: int, *own: Any) -> list[Any]:
-        """Return what a script is told: which sending this is, the settings, and its own."""
-        count = len(link.servers.partitions) or 1  # which share the bounds
-        bounds = (-(-bound // count) for bound in (self._settings.max_dead_letters, self._settings.max_tasks))
-        return [attempt, *self._times, *bounds, *own]
-
-    async def _persist(self, action: Callable[[Link, int], Awaitable[Any]], patience_seconds: float) -> Any:
-        if "indiaai_queue_redis.channel" not in sys.modules:
-            for module in ("redis.asyncio", "indiaai_queue_redis.channel"):
-                await asyncio.to_thread(import_module, module)  # 0.2 s that the event loop need not stand still
-        from redis.exceptions import RedisError
-
-        end, attempt = time.monotonic() + patience_seconds, 0
-        while True:
-            link, began = self.current, time.monotonic()
-            try:
-                reply = await action(link, attempt)
-            except (RedisError, OSError) as error:
-                if not self.is_closed:
-                    try:
-                        await self._pause_or_raise(error, attempt, began=began, end=end)
-                    except BackendUnavailable:
-                        link.spawn(link.renew(error), _ignore)  # the next call is to know more
-                        raise
-                    with suppress(RedisError, OSError):  # the next try says what is wrong
-                        await link.renew(error)
-                attempt += 1
-            else:
-                self._take_note()
-                return reply
-
-    async def _pause_or_raise(self, error: Exception, attempt: int, *, began: float, end: float) -> None:
-        fault = translate(error, self._settings)
-        if not isinstance(fault, BackendUnavailable):
-            raise fault from error
-        if not self._silent_since and began > self._answered_at:  # else it is news of an outage that is over
-            self._silent_since = began
-            logger.warning("%s Trying again.", fault)
-        for batcher in self.current.batchers.values():
-            batcher.depart()  # those who wait for this call's end need not wait for its patience's end
-        pause = min(0.05 * 2**attempt, 0.5) * random.uniform(0.5, 1)  # noqa: S311 - spreads the clients out, guards nothing
-        if time.monotonic() + pause > end or "INDIAAIFORMAT" in str(error):  # in which the call, as it is, would go astray
-            raise fault from error
-        await asyncio.sleep(pause)
-
-
-def _ignore(reply: Any) -> None:
-    """Receive what nobody waits for."""
 
 
 def _is_of_use(opening: asyncio.Task[Channel]) -> bool:

@@ -47,11 +47,11 @@ def encode_task(task: NewTask, *, max_bytes: int) -> bytes:
 def encode_call(
     name: str,
     data: Mapping[str, Any],
+    *,
     delay: float,
     priority: int,
     max_attempts: int | None,
     dedupe_key: str | None,
-    *,
     max_bytes: int,
 ) -> bytes:
     """Return a task that one call of `enqueue` asks for, as `encode_task` does.

@@ -27,7 +27,8 @@ from indiaai_core.queue import (
 )
 from indiaai_queue_redis.batch import BATCH, Batcher, Receiver
 from indiaai_queue_redis.fault import full
-from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, LinkSet
+from indiaai_queue_redis.link import MAX_BLOCK_SECONDS
+from indiaai_queue_redis.linkset import LinkSet
 from indiaai_queue_redis.partition import mint_many, partition_of_id, partition_of_key
 from indiaai_queue_redis.record import decode_status, decode_tasks, encode_call, encode_failure, encode_result, encode_task
 from indiaai_queue_redis.rounds import Rounds
@@ -88,8 +89,15 @@ class RedisQueueService(QueueService):
         Where `REDIS_FULL_WAIT_SECONDS` is set, a full queue is waited for so long.
         """
         data = {} if task_data is None else task_data
-        limit = self._settings.max_task_bytes
-        entry = encode_call(task_name, data, delay, priority, max_attempts, dedupe_key, max_bytes=limit)
+        entry = encode_call(
+            task_name,
+            data,
+            delay=delay,
+            priority=priority,
+            max_attempts=max_attempts,
+            dedupe_key=dedupe_key,
+            max_bytes=self._settings.max_task_bytes,
+        )
         where = 0 if self._links.count == 1 else await self._place_of(dedupe_key)
         batcher = self._batcher("enqueue", where, self._queue_each)
         if not self._settings.full_wait_seconds:

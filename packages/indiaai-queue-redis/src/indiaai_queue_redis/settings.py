@@ -44,7 +44,7 @@ class RedisSettings(BackendSettings):
     max_task_bytes: int = Field(default=MAX_TASK_BYTES, ge=1, le=MAX_TASK_BYTES, description="bytes of data or result as JSON")
     timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="seconds to wait for a connection or an answer")
     retry_seconds: float = Field(default=2.0, ge=0, le=300, description="seconds for which a call that fails is tried again")
-    max_connections: int = Field(default=50, ge=1, description="connections of a loop, besides one for each call that waits")
+    max_connections: int = Field(default=50, ge=1, description="connections of `service.client`, in each loop")
 
     @field_validator("url")
     @classmethod
