@@ -28,15 +28,19 @@ MAX_BLOCK_SECONDS = 5.0
 ROOM_SECONDS = 1.0
 """How long who waits for room waits to be told of some before it tries again."""
 
+CURT = ("enqueue", "check")
+"""Scripts that need no more than the prelude in front."""
+
 MOVED_ON = ("READONLY", "MOVED ", "ASK ", "MASTERDOWN", "CLUSTERDOWN")
 """What a server says that no longer has the queue: the connections to it are of no more use."""
 
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """Return a script's text, with the prelude in front, and the digest under which a server that saw it runs it."""
+    """Return a script's text, with what it is to begin with, and the digest under which a server that saw it runs it."""
     folder = files("indiaai_queue_redis") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    parts = ("prelude", name) if name in CURT else ("prelude", "words", name)
+    text = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
