@@ -130,7 +130,7 @@ async def test_large_batch_keeps_its_room_while_others_enqueue() -> None:
     service = InMemoryQueueService(MemorySettings(max_tasks=2000))
 
     ids = await service.enqueue_many(NewTask("process", {"n": n}) for n in range(1990))
-    tasks = await service.dequeue_many(2000)
+    tasks = [*await service.dequeue_many(2000), *await service.dequeue_many(2000)]  # of which each leases 1,000
 
     assert [task.id for task in tasks] == ids
     assert await service.enqueue_many([NewTask("process")] * 10)
@@ -263,7 +263,7 @@ async def test_thousands_that_come_due_at_once_are_all_delivered(clock: HandCloc
     ids = await service.enqueue_many(NewTask("process", delay=5, priority=n % 2) for n in range(2000))
 
     clock.now = 5
-    tasks = await service.dequeue_many(2000)
+    tasks = [*await service.dequeue_many(2000), *await service.dequeue_many(2000)]  # of which each leases 1,000
 
     assert [task.id for task in tasks] == ids[1::2] + ids[::2]
 
@@ -322,3 +322,35 @@ def test_record_that_is_pushed_again_is_moved() -> None:
 
     assert schedule.first_key() == 3
     assert [schedule.pop(), schedule.pop()] == [other, moved]
+
+
+async def test_a_full_queue_is_waited_for() -> None:
+    """Who came first gets the room first, however it came about; nobody waits longer than is set."""
+    service = InMemoryQueueService(MemorySettings(max_tasks=2, full_wait_seconds=10))
+    await service.enqueue_many([NewTask("process")] * 2)
+    task = await service.dequeue()
+    assert task is not None
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(service.enqueue("first"))
+        await asyncio.sleep(0)
+        second = group.create_task(service.enqueue("second"))
+        await asyncio.sleep(0.01)
+        assert not first.done()
+        await service.update_status(task, "completed")
+        await asyncio.wait([first])
+        assert not second.done()
+        await service.purge()
+
+    assert (await service.get_status(second.result())).name == "second"
+
+
+async def test_a_wait_for_room_ends() -> None:
+    """A queue that stays full is `QueueFull` in the end, and a batch that will never fit is at once."""
+    service = InMemoryQueueService(MemorySettings(max_tasks=2, full_wait_seconds=0.05))
+    await service.enqueue_many([NewTask("process")] * 2)
+
+    with pytest.raises(QueueFull):
+        await service.enqueue("process")
+    with pytest.raises(QueueFull):
+        await service.enqueue_many([NewTask("process")] * 3)

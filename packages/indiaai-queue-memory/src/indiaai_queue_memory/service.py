@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from indiaai_core import BackendUnavailable, Counts, NewTask, QueueService, Task, TaskState, TaskStatus
+from indiaai_core import BackendUnavailable, Counts, NewTask, QueueFull, QueueService, Task, TaskState, TaskStatus
 from indiaai_core.queue import StatusUpdate, check_delay, check_limit
 from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.settings import MemorySettings
 from indiaai_queue_memory.shared import SharedStore, StoreOfProcess
+from indiaai_queue_memory.store import Store
 from indiaai_queue_memory.waiters import Waiter
 
 __all__ = ["InMemoryQueueService", "MemoryQueueService"]
 
+T = TypeVar("T")
+
 SLICE = 200
-"""How many tasks of a batch are written to JSON before other tasks of the event loop get their turn."""
+"""How many tasks of a batch are written to JSON, or read, before other tasks of the event loop get their turn."""
+
+MOST = 1000
+"""How many tasks one call leases at most."""
 
 
 class InMemoryQueueService(QueueService):
@@ -65,8 +71,7 @@ class InMemoryQueueService(QueueService):
         """Put a task into the queue."""
         data = {} if task_data is None else task_data
         record = self._record(NewTask(task_name, data, delay, priority, max_attempts, dedupe_key))
-        async with self._open() as store:
-            return store.add([record])[0]
+        return (await self._admit(Store.add, [record]))[0]
 
     async def enqueue_many(self, tasks: Iterable[NewTask]) -> list[str]:
         """Put many tasks into the queue: all of them, or none if there is no room for all.
@@ -78,11 +83,10 @@ class InMemoryQueueService(QueueService):
             records.append(self._record(task))
             if len(records) % SLICE == 0:
                 await asyncio.sleep(0)
+        if len(records) <= SLICE:
+            return await self._admit(Store.add, records)
         shared = self._open()
-        async with shared as store:
-            if len(records) <= SLICE:
-                return store.add(records)
-            room = store.reserve(records)
+        room = await self._admit(Store.reserve, records)
         return await self._put(shared, records, room=room)
 
     async def dequeue(self, timeout: float | None = None) -> Task | None:
@@ -91,9 +95,23 @@ class InMemoryQueueService(QueueService):
         return leases[0].as_task() if leases else None
 
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
-        """Lease up to `limit` tasks in one step."""
+        """Lease up to `limit` tasks, at most 1,000; others get their turn in between, and a call that is cancelled has none."""
         check_limit(limit)
-        return [lease.as_task() for lease in await self._lease(limit, timeout)]
+        limit = min(limit, MOST)
+        tasks = [lease.as_task() for lease in await self._lease(min(limit, SLICE), timeout)]
+        try:
+            while len(tasks) % SLICE == 0 and 0 < len(tasks) < limit:
+                await asyncio.sleep(0)
+                found = [] if self._is_closed else await self._lease(min(limit - len(tasks), SLICE), None)
+                if not found:
+                    break
+                tasks += [lease.as_task() for lease in found]
+        except BaseException:
+            with (shared := self._stores.get()):
+                for task in reversed(tasks):
+                    shared.store.release(task)
+            raise
+        return tasks
 
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task."""
@@ -180,6 +198,34 @@ class InMemoryQueueService(QueueService):
                 shared.store.unreserve(room)
         return ids
 
+    async def _admit(self, put: Callable[[Store, Sequence[Record]], T], records: Sequence[Record]) -> T:
+        """Put records in as soon as there is room for them, or raise `QueueFull` when that takes too long."""
+        try:
+            async with self._open() as store:
+                return put(store, records)
+        except QueueFull:
+            if not 0 < len(records) <= self.settings.max_tasks or not self.settings.full_wait_seconds:
+                raise
+        return await self._wait_for_room(put, records)
+
+    async def _wait_for_room(self, put: Callable[[Store, Sequence[Record]], T], records: Sequence[Record]) -> T:
+        waiter, shared = Waiter(self, need=len(records)), self._open()
+        deadline = waiter.loop.time() + self.settings.full_wait_seconds
+        try:
+            while True:
+                async with self._open() as store:
+                    waiter.need = store.count_new(records)
+                    seconds = deadline - waiter.loop.time()
+                    if waiter.need <= store.room or seconds <= 0:
+                        return put(store, records)
+                    shared.producers.lie_down(waiter, next_due=store.next_due())
+                    # What makes room may also be a lease that runs out, of which nobody else may take notice.
+                    seconds = min(seconds, max(0.001, store.next_due() - self._clock()))
+                await waiter.sleep(seconds)
+        finally:
+            with shared:
+                shared.producers.leave(waiter)
+
     def _open(self) -> SharedStore:
         if self._is_closed:
             raise BackendUnavailable("This queue service is closed: take one from a platform that is open, or make a new one.")
@@ -214,7 +260,7 @@ class InMemoryQueueService(QueueService):
 
     def _wake_own(self, shared: SharedStore) -> list[Waiter]:
         with shared:
-            return shared.waiters.wake_all(self)
+            return shared.waiters.wake_all(self) + shared.producers.wake_all(self)
 
 
 MemoryQueueService = InMemoryQueueService

@@ -21,6 +21,9 @@ class MemorySettings(BackendSettings):
         default=30.0, gt=0, le=7 * 24 * 3600, description="seconds for which a delivery is the only one, at most 7 days"
     )
     max_tasks: int = Field(default=100_000, gt=0, description="the most tasks that wait, are delayed or are under a lease")
+    full_wait_seconds: float = Field(
+        default=0.0, ge=0, le=86_400, description="seconds for which `enqueue` waits for room in a full queue; 0: not at all"
+    )
     max_task_bytes: int = Field(
         default=MAX_TASK_BYTES,
         gt=0,

@@ -23,7 +23,7 @@ class SharedStore:
 
     def __init__(self, settings: MemorySettings, *, clock: Callable[[], float]) -> None:
         """Start with an empty store."""
-        self.waiters = Waiters()
+        self.waiters, self.producers = Waiters(), Waiters()
         self.store = Store(settings, clock=clock)
         self._lock = threading.Lock()
 
@@ -54,6 +54,8 @@ class SharedStore:
         try:
             if len(self.waiters):
                 self.waiters.notify(len(self.store.ready), self.store.next_due())
+            if len(self.producers):
+                self.producers.admit(self.store.room)
         finally:
             self._lock.release()
 

@@ -41,6 +41,17 @@ class Store:
         self._dead: OrderedDict[str, Record] = OrderedDict()
         self._finished: OrderedDict[str, Record] = OrderedDict()
 
+    @property
+    def room(self) -> int:
+        """How many more tasks it may hold."""
+        held = len(self.ready) + len(self._delayed) + len(self._leased) + self._reserved
+        return self._settings.max_tasks - held
+
+    def count_new(self, records: Sequence[Record]) -> int:
+        """Count the records that would be put in: those without a key that is taken."""
+        keys = {record.dedupe_key for record in records if record.dedupe_key is not None}
+        return sum(record.dedupe_key is None for record in records) + len(keys - self._keys.keys())
+
     def next_due(self) -> float:
         """Return when the next delay or lease ends, on the clock; infinity if there is none."""
         return min(self._delayed.first_key(), self._leased.first_key())
@@ -63,7 +74,7 @@ class Store:
         Raises:
             QueueFull: There is no room for all of them.
         """
-        self._require_room(self._count_new(records))
+        self._require_room(self.count_new(records))
         return [self._add(record) for record in records]
 
     def reserve(self, records: Sequence[Record]) -> int:
@@ -72,7 +83,7 @@ class Store:
         Raises:
             QueueFull: There is no room for all of them.
         """
-        room = self._count_new(records)
+        room = self.count_new(records)
         self._require_room(room)
         self._reserved += room
         return room
@@ -193,10 +204,6 @@ class Store:
         self._forget(oldest)
         return True
 
-    def _count_new(self, records: Sequence[Record]) -> int:
-        keys = {record.dedupe_key for record in records if record.dedupe_key is not None}
-        return sum(record.dedupe_key is None for record in records) + len(keys - self._keys.keys())
-
     def _add(self, record: Record) -> str:
         if record.dedupe_key is not None:
             holder = self._keys.setdefault(record.dedupe_key, record)
@@ -276,9 +283,9 @@ class Store:
         return record if record is not None and record.lease and record.holder is holder else None
 
     def _require_room(self, count: int) -> None:
-        held = len(self.ready) + len(self._delayed) + len(self._leased) + self._reserved
-        if held + count > self._settings.max_tasks:
+        if count > self.room:
+            most = self._settings.max_tasks
             raise QueueFull(
-                f"The queue holds {held} of at most {self._settings.max_tasks} tasks and has no room for {count} more. "
+                f"The queue holds {most - self.room} of at most {most} tasks and has no room for {count} more. "
                 f"Try again when workers have caught up, or raise MEMORY_QUEUE_MAX_TASKS."
             )

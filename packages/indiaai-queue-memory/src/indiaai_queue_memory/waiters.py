@@ -1,4 +1,4 @@
-"""Calls of `dequeue` that wait for a task, on any number of event loops; imported by the shared store and the service.
+"""Calls that wait for a task or for room, on any number of event loops; imported by the shared store and the service.
 
 A wake-up carries no task: whoever is woken looks for one under the lock, and sleeps again if another was faster. So a call
 that is cancelled, or whose time is over, never holds a task that would have to be brought back.
@@ -15,9 +15,9 @@ __all__ = ["Waiter", "Waiters"]
 class Waiter:
     """One waiting call; it lives on the event loop it was made on."""
 
-    def __init__(self, owner: object) -> None:
-        """Note the running loop and the service object that waits."""
-        self.owner = owner
+    def __init__(self, owner: object, *, need: int = 1) -> None:
+        """Note the running loop, the service object that waits, and how much room it waits for."""
+        self.owner, self.need = owner, need
         self.loop = asyncio.get_running_loop()
         self.is_asleep = False
         self.alarm = float("inf")
@@ -107,6 +107,16 @@ class Waiters:
             self._drop(lost)
         while (first := next(iter(self._waiting), None)) is not None and first.is_asleep and first.alarm > next_due:
             self._drop([] if first.wake() else [first])
+
+    def admit(self, room: int) -> None:
+        """Wake those who wait for room, in their order, as long as there is enough for the next."""
+        for waiter in list(self._waiting):
+            if waiter.need > room:
+                return
+            if waiter.wake():
+                room -= waiter.need
+            else:
+                self.leave(waiter)
 
     def wake_all(self, owner: object) -> list[Waiter]:
         """Wake every call of one service object, and return them."""
