@@ -50,6 +50,8 @@ def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     from redis import exceptions as redis
 
     said, where = str(error).rstrip(".") or type(error).__name__, f"Redis at {settings.server}"
+    if isinstance(error, redis.AskError) and said[0].isdigit():
+        said = f"{'MOVED' if isinstance(error, redis.MovedError) else 'ASK'} {said}"
     if _has(said, "INDIAAIFULL"):
         return full(settings)
     if isinstance(error, redis.OutOfMemoryError) or _has(said, "OOM"):

@@ -221,10 +221,17 @@ class Servers:
         return max(answers)[1]
 
     async def _ask_sentinel(self, place: Place) -> tuple[int, Place]:
+        from redis.exceptions import AuthenticationError, NoPermissionError
+
         secret = self._settings.sentinel_password
         login = {"username": self._settings.sentinel_username, "password": secret and secret.get_secret_value(), "db": 0}
-        (reply,) = await _talk(self._connect_to(place, **login), ("SENTINEL", "MASTER", self._address.service))
-        told = dict(zip(_sound(reply)[::2], reply[1::2], strict=True))
+        try:
+            (reply,) = await _talk(self._connect_to(place, **login), ("SENTINEL", "MASTER", self._address.service))
+            told = dict(zip(_sound(reply)[::2], reply[1::2], strict=True))
+        except (AuthenticationError, NoPermissionError) as error:
+            found = f"the sentinel at {place[0]}:{place[1]} does not let this user ask it"
+            expected = "with REDIS_SENTINEL_USERNAME, a user who may ask SENTINEL MASTER"
+            raise InvalidSettings([Fault("REDIS_SENTINEL_PASSWORD", found, expected)]) from error
         return int(told[b"config-epoch"]), (told[b"ip"].decode(), int(told[b"port"]))
 
 
@@ -268,9 +275,10 @@ async def _survey(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answ
 
 def _most_telling(errors: list[BaseException]) -> BaseException:
     """Return the error of one who answered, if any did."""
-    from redis.exceptions import ResponseError
+    from redis.exceptions import ConnectionError as Unreachable
+    from redis.exceptions import TimeoutError as Silent
 
-    return next((error for error in errors if isinstance(error, ResponseError)), errors[0])
+    return next((error for error in errors if type(error) not in (Unreachable, Silent)), errors[0])
 
 
 def _sound(reply: Any) -> Any:
