@@ -14,7 +14,8 @@ from tempfile import NamedTemporaryFile
 from time import perf_counter
 from typing import Any
 
-from storage.buckets import BUCKETS, Bucket, Target
+from storage.bucket_client import Bucket, Target
+from storage.buckets import BUCKETS
 from storage.meters import MIB, measure_calls, measure_transfer, resident_mib
 from storage.rounds import Cell, serve
 

@@ -113,16 +113,11 @@ def run_phase(
         is_last: Whether this ends the round; False where more contenders follow.
     """
     with ExitStack() as stack:
-        workers = []
-        for name in random.sample(contenders, len(contenders)):
-            try:
-                worker = Worker(script, name, options)
-            except WorkerFailed as failure:
-                samples.note(phase, f"{failure}")
-                continue
-            stack.callback(worker.close)
-            workers.append(worker)
-            samples.add(phase, "start", contender=name, figures=worker.hello)
+        workers = [
+            worker
+            for name in random.sample(contenders, len(contenders))
+            for worker in _start(samples, stack, phase=phase, name=name, script=script, options=options)
+        ]
         for cell in cells:
             for turn in range(cell.get("turns", 1)):
                 for worker in random.sample(workers, len(workers)):
@@ -134,6 +129,19 @@ def run_phase(
                         workers.remove(worker)
     if is_last:
         samples.end_round(phase)
+
+
+def _start(
+    samples: Samples, stack: ExitStack, *, phase: str, name: str, script: str, options: Mapping[str, Any]
+) -> list[Worker]:
+    try:
+        worker = Worker(script, name, options)
+    except WorkerFailed as failure:
+        samples.note(phase, f"{failure}")
+        return []
+    stack.callback(worker.close)
+    samples.add(phase, "start", contender=name, figures=worker.hello)
+    return [worker]
 
 
 async def serve(hello: Mapping[str, Any], answer: Answer) -> None:
