@@ -242,6 +242,36 @@ async def test_slow_server_that_answers_is_not_given_up() -> None:
     await channel.aclose()
 
 
+@pytest.mark.parametrize(("pause_seconds", "is_awake"), [(0.0, True), (0.002, False)], ids=["near", "far"])
+async def test_loop_is_kept_awake_for_near_servers_only(
+    monkeypatch: pytest.MonkeyPatch, pause_seconds: float, is_awake: bool
+) -> None:
+    """For the answer to a lone call the loop turns on for a moment, unless the server has shown to take longer than that."""
+    line = Line()
+    channel = channel_on(line)
+    for _ in range(20):
+        call = channel.call(PING)
+        await asyncio.sleep(pause_seconds)
+        line.protocol.data_received(b"+PONG\r\n")
+        await call
+        await asyncio.sleep(0)
+    turns, loop = 0, asyncio.get_running_loop()
+    call_soon = loop.call_soon
+
+    def count(*arguments: Any, **options: Any) -> asyncio.Handle:
+        nonlocal turns
+        turns += 1
+        return call_soon(*arguments, **options)
+
+    monkeypatch.setattr(loop, "call_soon", count)
+    channel.call(PING).add_done_callback(lambda call: call.exception())
+    asked_at_once = turns
+    monkeypatch.undo()
+    await channel.aclose()
+
+    assert (asked_at_once > 0) == is_awake
+
+
 async def test_connection_of_the_client_is_taken_over(shared_server: RedisServer) -> None:
     """redis-py connects; after that hundreds of calls share the socket, and closing it leaves nothing to warn of."""
     connection = Connection(host="127.0.0.1", port=shared_server.port, protocol=2)

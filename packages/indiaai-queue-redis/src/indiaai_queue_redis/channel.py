@@ -28,6 +28,16 @@ PATIENCE_STEPS = 4
 """Into so many steps is the time to wait for an answer cut: a silence is noticed at most one step late."""
 
 
+LINGER_SECONDS = 0.0001
+"""How long the loop is kept turning for the answer to a lone call: to fall asleep and be woken takes half as long."""
+
+LINGER_MISSES = 8
+"""After so many lone calls that were not answered as soon as that, the server is taken to be further away."""
+
+LINGER_AGAIN = 256
+"""Of a server that is further away, one lone call in so many finds out whether it still is."""
+
+
 class Channel(asyncio.Protocol):
     """A connection that any number of tasks of one event loop may send over, each at any time.
 
@@ -50,7 +60,8 @@ class Channel(asyncio.Protocol):
         self._error: Exception | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._step_seconds = timeout_seconds / PATIENCE_STEPS
-        self._sent = 0
+        self._sent = self._lone = self._misses = 0
+        self._linger_until = 0.0
         self._marks: deque[int] = deque(maxlen=PATIENCE_STEPS)
         self._watch: asyncio.TimerHandle | None = None
         self._transport.set_protocol(self)
@@ -92,6 +103,7 @@ class Channel(asyncio.Protocol):
         self._sent += len(receivers)
         if is_lone and not self._is_held:
             self._transport.write(commands)  # waits for nothing, and costs no turn of the loop but the reply's
+            self._linger()
         else:
             self._outgoing.append(commands)  # with others of the same turn: one write is one call of the system
             if not self._is_held:
@@ -148,6 +160,20 @@ class Channel(asyncio.Protocol):
             self._receivers.popleft()(type(self._error)(str(self._error)))
         if not self._lost.done():
             self._lost.set_result(None)
+
+    def _linger(self) -> None:
+        self._lone += 1
+        if self._misses < LINGER_MISSES or not self._lone % LINGER_AGAIN:
+            self._linger_until = self._loop.time() + LINGER_SECONDS
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if not self._receivers:
+            self._misses = 0
+        elif self._loop.time() < self._linger_until:
+            self._loop.call_soon(self._turn)  # others have their turns meanwhile
+        else:
+            self._misses += 1
 
     def _release(self) -> None:
         if self._is_paused:
