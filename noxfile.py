@@ -90,8 +90,7 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
 
 def run_tests(session: nox.Session, folder: Path) -> None:
     """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
-    itself = [folder.name] if folder.name in DISTRIBUTIONS else needs(folder)
-    install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
+    install(session, [*([folder.name] if folder.name in DISTRIBUTIONS else needs(folder)), *group(ROOT, "test"), *group(folder, "test")])
     is_covered = "coverage" in load(folder).get("tool", {}) and not (session.posargs or session.python)
     run_pytest(session, f"{folder}/tests", *(["--cov", f"--cov-config={folder}/pyproject.toml"] if is_covered else []))
 
@@ -165,7 +164,8 @@ for name in ("meta", "integration", "chaos"):
     def together(session: nox.Session, name: str = name) -> None:
         """The rules of the house (meta), all packages on real servers (integration), and on servers that fail (chaos)."""
         install(session, needs_of_all())
-        run_pytest(session, f"tests/{name}", *map(str, ROOT.glob(f"packages/*/tests/{name}")))
+        for folder in (ROOT / "tests" / name, *sorted(ROOT.glob(f"packages/*/tests/{name}"))):
+            run_pytest(session, str(folder))  # each by itself: every package's tests have a `conftest` of their own
 
 
 @nox.session(requires=["wheels"])

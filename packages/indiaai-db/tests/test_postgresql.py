@@ -172,15 +172,15 @@ async def test_a_connection_lost_at_commit_is_an_unknown_commit(postgresql_url: 
     async def be_cut_off(session: AsyncSession) -> None:
         calls.append(session)
         await session.execute(update(Account).values(balance=9))
-        await _terminate(service, await session.scalar(text("SELECT pg_backend_pid()")))
+        await _terminate(unchecked, await session.scalar(text("SELECT pg_backend_pid()")))
 
-    async with new_service(postgresql_url, check_commits="never") as service:
-        await create_tables(service)
+    async with new_service(postgresql_url, check_commits="never") as unchecked:
+        await create_tables(unchecked)
         with pytest.raises(CommitUnknown, match="whole, or not at all"):
-            await service.run(be_cut_off)
+            await unchecked.run(be_cut_off)
 
         assert len(calls) == 1
-        assert await read_balance(service) == 0
+        assert await read_balance(unchecked) == 0
 
 
 async def test_deadlocks_are_retried_by_run(service: PostgresqlDatabaseService) -> None:
