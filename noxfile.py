@@ -84,15 +84,15 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest from the root, with nothing of the tree importable."""
-    session.env["COVERAGE_FILE"] = f"{session.virtualenv.location}/coverage"
-    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs)
+    session.run("pytest", "-cpyproject.toml", *arguments, *session.posargs, env={"COVERAGE_FILE": f"{session.virtualenv.location}/coverage"})
 
 
 def run_tests(session: nox.Session, folder: Path) -> None:
     """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
-    install(session, [*([folder.name] if folder.name in DISTRIBUTIONS else needs(folder)), *group(ROOT, "test"), *group(folder, "test")])
-    is_covered = "coverage" in load(folder).get("tool", {}) and not (session.posargs or session.python)
-    run_pytest(session, f"{folder}/tests", *(["--cov", f"--cov-config={folder}/pyproject.toml"] if is_covered else []))
+    itself = [folder.name] if folder.name in DISTRIBUTIONS else needs(folder)
+    install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
+    options = ["--cov", f"--cov-config={folder}/pyproject.toml"] if "coverage" in load(folder).get("tool", {}) else []
+    run_pytest(session, f"{folder}/tests", *([] if session.posargs or session.python else options))
 
 
 @nox.session
@@ -164,8 +164,8 @@ for name in ("meta", "integration", "chaos"):
     def together(session: nox.Session, name: str = name) -> None:
         """The rules of the house (meta), all packages on real servers (integration), and on servers that fail (chaos)."""
         install(session, needs_of_all())
-        for folder in (ROOT / "tests" / name, *sorted(ROOT.glob(f"packages/*/tests/{name}"))):
-            run_pytest(session, str(folder))  # each by itself: every package's tests have a `conftest` of their own
+        for folder in (f"tests/{name}", *map(str, ROOT.glob(f"packages/*/tests/{name}"))):
+            run_pytest(session, folder)  # by itself: each package's tests have a `conftest` of their own
 
 
 @nox.session(requires=["wheels"])
