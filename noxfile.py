@@ -84,7 +84,8 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest from the root, with nothing of the tree importable."""
-    session.run("pytest", "-cpyproject.toml", *arguments, *session.posargs, env={"COVERAGE_FILE": f"{session.virtualenv.location}/coverage"})
+    session.env["COVERAGE_FILE"] = f"{session.virtualenv.location}/coverage"
+    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs)
 
 
 def run_tests(session: nox.Session, folder: Path) -> None:
@@ -129,8 +130,7 @@ def types(session: nox.Session) -> None:
     session.install("--no-deps", *(f"--editable={folder}" for folder in DISTRIBUTIONS.values()))  # or pyright sees all twice
     session.run("mypy", "noxfile.py", "docs", *(f"{folder}/src" for folder in DISTRIBUTIONS.values()))
     tested = [folder / "tests" if name in DISTRIBUTIONS else folder for name, folder in (PACKAGES | EXAMPLES).items()]
-    for folder in sorted([*tested, *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):
-        # Each by itself, for two may have a `conftest`; what a conftest puts on the path is there for mypy too.
+    for folder in sorted([*tested, *ROOT.glob("tests/*/"), ROOT / "benchmarks"]):  # each by itself: two may have a `conftest`
         paths = [folder, *(path.parent for path in folder.rglob("conftest.py") if "sys.path" in path.read_text("utf-8"))]
         env = {"MYPYPATH": os.pathsep.join(map(str, paths))}
         session.run("mypy", "--exclude", r"/tests/.+/conftest\.py$", f"{folder}", env=env)
