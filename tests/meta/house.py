@@ -108,6 +108,11 @@ def source_files() -> list[Path]:
     return [*published_files(), *shown]
 
 
+def measured_files() -> list[Path]:
+    """Return the modules that are held to the measures of sources: those, and the benchmarks."""
+    return [*source_files(), *_python_files("benchmarks")]
+
+
 def test_files() -> list[Path]:
     """Return the modules with tests."""
     return [path for path in all_files() if path.name.startswith("test_")]

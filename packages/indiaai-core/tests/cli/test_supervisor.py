@@ -158,6 +158,21 @@ async def test_a_wrong_configuration_ends_all(tmp_path: Path) -> None:
     assert statuses == [1]
 
 
+async def test_who_says_why_nothing_starts_is_not_stopped_before(tmp_path: Path) -> None:
+    """The silent ones end sooner: the one that explains is waited for."""
+    others_ended = "len([it for it in os.listdir(here) if it.endswith('.txt')]) == 2"
+    source = (
+        f"if sys.argv[2] == 'True':\n    while not {others_ended}: time.sleep(0.01)\n    time.sleep(0.2)\n"
+        f"note(sys.argv[2]); sys.exit({CANNOT_START})"
+    )
+
+    async with running(Supervisor(3, program(tmp_path, source))) as statuses:
+        pass
+
+    assert sorted((await notes(tmp_path, 3)).values()) == ["False", "False", "True"]
+    assert statuses == [1]
+
+
 async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A machine without room for a process for now does not end the supervisor."""
     commands = iter([["/no/such/program"]])

@@ -1,4 +1,4 @@
-"""The storage backend `r2`: Cloudflare R2 on boto3, which is loaded at the first call."""
+"""The storage backend `r2`: Cloudflare R2, objects by a client of its own, the rest by boto3, loaded when first needed."""
 
 from indiaai_storage_r2.errors import RequestRefused
 from indiaai_storage_r2.service import R2StorageService

@@ -57,11 +57,11 @@ class R2Settings(BackendSettings):
         default=64,
         ge=1,
         le=256,
-        description="how many requests may be under way at once in a process; beyond 8 while its processor has time to spare",
+        description="how many requests may be under way at once in a process; beyond 8 in threads if its processor has time to spare",
     )
     data_plane: Literal["lean", "boto3"] = Field(
         default="lean",
-        description="what gets, heads, puts and deletes objects: the package's own client, or boto3's, about five times slower",
+        description="what gets, heads, puts and deletes objects: the package's own client, or boto3's, many times slower",
     )
     part_size_mib: int = Field(
         default=16, ge=5, le=1024, description="the size of a part in MiB; an object has at most 10,000 parts"

@@ -113,9 +113,13 @@ class Supervisor:
                 continue
             deaths = 1 if time.monotonic() - began > STEADY_SECONDS else deaths + 1
             if status == CANNOT_START and is_first and self._changes is None:
-                self._stop()  # the others have the same configuration
-                break
-            if await self._pause(self._explain(number, status, deaths), generation):
+                if number == 0:
+                    self._stop()  # the others have the same configuration
+                    break
+                seconds = LONGEST_WAIT_SECONDS  # the first one says why, and is not to be stopped before it has
+            else:
+                seconds = self._explain(number, status, deaths)
+            if await self._pause(seconds, generation):
                 break
         self._statuses.append(_exit_status(status))
 
