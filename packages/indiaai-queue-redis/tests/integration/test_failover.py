@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from pathlib import Path
@@ -113,7 +114,7 @@ async def test_planned_failover_loses_nothing(make: ServiceMaker, cluster: Redis
         group.create_task(work(worker, done, stop))
         await wait_for(lambda: len(done) > 100)
         for replica in cluster.replicas:
-            await asyncio.to_thread(wait_until, lambda node=replica: _steps_up(node), "it is primary")
+            await asyncio.to_thread(wait_until, functools.partial(_steps_up, replica), "it is primary")
         count = len(done)
         await wait_for(lambda: len(done) > count + 200)
         stop.set()
@@ -242,7 +243,7 @@ async def test_sentinels_name_the_next_primary(make: ServiceMaker, sentinels: Se
 
 
 def _offset(server: RedisServer) -> bytes:
-    told = ask(server, "INFO", "replication").split()
+    told: list[bytes] = ask(server, "INFO", "replication").split()
     return next(line.partition(b":")[2] for line in told if line.startswith((b"slave_repl_offset", b"master_repl_offset")))
 
 

@@ -57,7 +57,7 @@ class R2Settings(BackendSettings):
         default=64,
         ge=1,
         le=256,
-        description="how many requests may be under way at once in a process; beyond 8 in threads if its processor has time to spare",
+        description="how many requests may be under way at once in a process; beyond 8 in threads if it has processor time",
     )
     data_plane: Literal["lean", "boto3"] = Field(
         default="lean",
