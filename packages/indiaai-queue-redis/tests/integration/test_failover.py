@@ -141,8 +141,9 @@ async def test_slot_that_is_handed_over_is_waited_for(make: ServiceMaker, cluste
     assert not waiting.done()
     await asyncio.to_thread(cluster.end_to_move, slot, source, target)
 
+    late_id = await late
     tasks = [*await waiting, *await service.dequeue_many(200)]
-    assert {task.id for task in tasks} == {*ids, await late}
+    assert {task.id for task in tasks} == {*ids, late_id}
     assert [task.id for task in tasks if task.id in ids] == ids
 
 
@@ -190,7 +191,7 @@ async def test_too_few_replicas_are_said(make: ServiceMaker, cluster: RedisClust
     """Where fewer replicas confirm than are asked for, `enqueue` says so after its time, and the task is there."""
     service = make(wait_replicas=2, timeout_seconds=0.3)
 
-    with pytest.raises(BackendUnavailable, match=r"1 of 2 replicas.*REDIS_WAIT_REPLICAS"):
+    with pytest.raises(BackendUnavailable, match=r"[01] of 2 replicas.*REDIS_WAIT_REPLICAS"):
         await service.enqueue("process", dedupe_key="k")
 
     assert await service.counts() == Counts(pending=1)
