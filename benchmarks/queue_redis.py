@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a peer's environment has nothing of what these import
     from queues.turns import Table
     from storage.samples import Samples
 
-DRAINS = {"1 worker": ("noop", 1), "2 workers": ("noop", 2), "1 KiB, 1 ms": ("wait", 1)}
+DRAINS: dict[str, tuple[str, int]] = {"1 worker": ("noop", 1), "2 workers": ("noop", 2), "1 KiB, 1 ms": ("wait", 1)}
 PHASES = ("enqueue", "drain", "pickup", "commands")
 CORE = (US, FLOOR, "ardiq", "huey", "saq", "dramatiq")
 
@@ -84,7 +84,7 @@ def play_round(samples: Samples, table: Table, *, phase: str, contenders: Sequen
             if name == FLOOR and phase in ("drain", "commands"):
                 continue  # it is no queue
             try:
-                for key, figures in Turns(name, table).take(phase, *DRAINS.get(cell, ())):
+                for key, figures in Turns(name, table).take(phase, *DRAINS.get(cell, ("noop", 1))):
                     samples.add(phase, cell or key, contender=name, figures=figures)
             except WorkerFailed as failure:
                 samples.note(phase, f"{cell} {failure}".strip())

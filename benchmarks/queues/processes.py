@@ -60,7 +60,7 @@ class Workers:
 @contextmanager
 def running_workers(command: Sequence[str], *, count: int, environment: Mapping[str, str], log: Path) -> Iterator[Workers]:
     """Run so many workers of a command, and kill them at the end: nothing is asked of them any more."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[subprocess.Popen[Any]] = []
     variables = {**os.environ, "PYTHONPATH": f"{BENCHMARKS}", **environment}
     try:
         with log.open("wb") as file:

@@ -190,7 +190,7 @@ class Servers:
                 options.pop(name, None)
             nodes = [ClusterNode(*node) for node in dict.fromkeys(self._nodes)]
             return RedisCluster(startup_nodes=nodes, ssl=is_tls, max_connections=bound, **options)
-        where = dict(zip(("host", "port"), place, strict=True)) if place else {}
+        where: dict[str, Any] = dict(zip(("host", "port"), place, strict=True)) if place else {}
         patience = self._settings.timeout_seconds
         pool = BlockingConnectionPool(max_connections=bound, timeout=patience, **options | where)
         return Redis.from_pool(pool)

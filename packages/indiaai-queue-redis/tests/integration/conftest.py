@@ -51,9 +51,9 @@ async def make(request: pytest.FixtureRequest, program: Path) -> AsyncIterator[S
     """Make services on the servers that the test asks for, or else on an empty queue of the shared cluster."""
     del program  # says on which servers this is run
     names = [name for name in ("sentinels", "cluster") if name in request.fixturenames]
-    servers = request.getfixturevalue(names[0] if names else "shared_cluster")
+    servers: RedisCluster | SentinelSet = request.getfixturevalue(names[0] if names else "shared_cluster")
     url = servers.url() if isinstance(servers, SentinelSet) else servers.nodes[0].url()
-    if not names:
+    if not names and isinstance(servers, RedisCluster):
         for node in servers.nodes:
             ask(node, "FLUSHALL")
     async with AsyncExitStack() as stack:
