@@ -1,4 +1,4 @@
-"""Writes the reference pages that the code itself can tell: settings, errors, hooks and promises; run by people and tests/meta.
+"""Writes the pages that the code can tell: settings, errors, hooks, capabilities, promises; run by people and tests/meta.
 
 `python docs/reference.py` writes them; with `--check` it changes nothing and fails where a page does not say what the
 code says. Packages are found by walking. Run it where all of them are installed.
@@ -52,6 +52,14 @@ A backend is what exactly one plugin answers; a hook is what any number may answ
 functions are marked `@hookimpl` as an entry point in the group `indiaai.hooks`.
 """
 
+CAPABILITIES = """# Capabilities
+
+What a backend can do beyond the abstract methods of its layer. It declares each on its class, and the
+[conformance suite](promises.md) tests exactly those, and that a call which needs another raises `Unsupported`. An application
+that states its needs, `Platform(requires={"storage": {"presign"}})`, is told of a lack at start and not by a call.
+`indiaai plugins` shows what the installed backends declare.
+"""
+
 PROMISES = """# Promises
 
 What every backend of a layer does, as its conformance suite checks it. A promise that needs a capability which a backend
@@ -100,22 +108,27 @@ def row(*cells: str) -> str:
 def settings() -> str:
     """List every variable: those that select a backend, and those that a backend reads."""
     text = SETTINGS
-    for name, default, backends in layers():
-        text += row(f"`{name.upper()}_TYPE`", f"`{default}`", ", ".join(f"`{backend}`" for backend in backends))
+    for layer, backends in layers():
+        text += row(f"`{layer.variable}`", f"`{layer.default_backend}`", ", ".join(f"`{name}`" for name in backends))
     text += f"{STRICT}\n"
     base = importlib.import_module("indiaai_core.settings").BackendSettings
     return text + "".join(settings_of(settings_class) for settings_class in classes(base))
 
 
-def layers() -> Iterator[tuple[str, str, list[str]]]:
-    """Give each layer that a package declares: its name, its default backend, and the backends that packages bring."""
+def layers() -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Give each layer that a package declares, and the classes of the backends that packages bring, by name."""
     projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in sorted(ROOT.glob("packages/*/pyproject.toml"))]
     groups: list[dict[str, dict[str, str]]] = [project.get("entry-points", {}) for project in projects]
     for group in groups:
         for name, value in group.get("indiaai.layers", {}).items():
-            module, _, attribute = value.partition(":")
-            layer = getattr(importlib.import_module(module), attribute)
-            yield name, layer.default_backend, sorted({key for other in groups for key in other.get(f"indiaai.{name}", {})})
+            backends = {key: entry for other in groups for key, entry in other.get(f"indiaai.{name}", {}).items()}
+            yield load(value), {key: load(backends[key]) for key in sorted(backends)}
+
+
+def load(entry: str) -> Any:
+    """Return what an entry point names."""
+    module, _, attribute = entry.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def settings_of(settings_class: type[Any]) -> str:
@@ -164,6 +177,29 @@ def hooks() -> str:
     return text
 
 
+def capabilities() -> str:
+    """List every capability that a layer's interface explains or a backend declares; one that none explains has no words."""
+    text = CAPABILITIES
+    for layer, backends in layers():
+        declared = {name: frozenset(getattr(backend, "capabilities", ())) for name, backend in backends.items()}
+        words = explained(layer.interface)
+        text += f"\n## {layer.name}\n\n`{layer.interface.__name__}`. {sentence(layer.interface)}\n\n"
+        if not words and not any(declared.values()):
+            text += "The layer has none: each backend does everything that its interface says.\n"
+            continue
+        text += row("capability", "what it adds", "declared by") + row("---", "---", "---")
+        for capability in [*words, *sorted(frozenset().union(*declared.values()) - words.keys())]:
+            owners = ", ".join(f"`{name}`" for name, their in declared.items() if capability in their)
+            text += row(f"`{capability}`", words.get(capability, ""), owners)
+    return text
+
+
+def explained(interface: type[Any]) -> dict[str, str]:
+    """Return what the table in an interface's docstring says of each capability; a row may be about several."""
+    lines = [line.strip("|").split("|") for line in (inspect.getdoc(interface) or "").splitlines() if line.startswith("| `")]
+    return {name: cells[1].strip() for cells in lines for name in re.findall(r"`(\w+)`", cells[0])}
+
+
 def promises() -> str:
     """List every suite's promises."""
     kit = importlib.import_module("indiaai_core.testing")
@@ -197,7 +233,7 @@ def main(arguments: list[str]) -> int:
     """Write the pages, or compare them; 1 if a compared one is not what it should be."""
     is_check = "--check" in arguments
     stale = []
-    for page in (settings, errors, hooks, promises):
+    for page in (settings, errors, hooks, capabilities, promises):
         title, _, rest = page().partition("\n")
         path, text = PAGES / f"{page.__name__}.md", f"{title}\n\n{NOTE}\n{rest}"
         if path.exists() and path.read_text("utf-8") == text:

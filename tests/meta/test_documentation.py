@@ -17,8 +17,8 @@ PYTHON_BLOCK = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.MULTILINE | r
 DECISIONS = sorted(house.ROOT.glob("docs/decisions/*.md"))
 
 
-def test_settings_errors_hooks_and_promises_are_documented(tmp_path: Path) -> None:
-    """The reference pages are what docs/reference.py writes: a new setting, error, hook or promise is on its page."""
+def test_settings_errors_hooks_capabilities_and_promises_are_documented(tmp_path: Path) -> None:
+    """Pages are what docs/reference.py writes: a new setting, error, hook, capability or promise is on its page."""
     command = [sys.executable, str(house.ROOT / "docs" / "reference.py"), "--check"]
 
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
@@ -33,6 +33,16 @@ def test_every_setting_says_what_it_is() -> None:
     bare = [line for line in lines if line.startswith("| `") and not line.rstrip(" |").split(" | ")[3:]]
 
     assert [line for line in bare if line.count(" | ") >= 3] == []
+
+
+def test_every_capability_says_what_it_adds() -> None:
+    """A capability that a backend declares is explained by its layer's interface, in the table of its docstring."""
+    lines = (house.ROOT / "docs" / "reference" / "capabilities.md").read_text("utf-8").splitlines()
+
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+
+    assert rows
+    assert [cells[0] for cells in rows if len(cells) < 2 or not cells[1].strip()] == []
 
 
 @pytest.mark.parametrize("path", house.pages(), ids=house.relative)
