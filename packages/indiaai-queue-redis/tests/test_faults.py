@@ -6,14 +6,16 @@ import asyncio
 import logging
 import socket
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from indiaai_core import BackendUnavailable, ConfigurationError, IndiaAIError, InvalidSettings, NewTask, QueueError, QueueFull
 from indiaai_core.queue import Counts
 from indiaai_queue_redis import RedisQueueService, RedisSettings
+from indiaai_queue_redis.channel import Channel
 from redisserver import RedisServer, ServiceMaker
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +109,70 @@ async def test_server_that_hangs_is_unavailable(silent_port: int) -> None:
             await service.enqueue("process")
 
     await service.aclose()
+
+
+@pytest.fixture
+async def connecting(silent_port: int) -> AsyncIterator[RedisQueueService]:
+    """A service whose calls wait for a server that takes the connection and never answers."""
+    settings = RedisSettings.model_validate({"url": f"redis://127.0.0.1:{silent_port}", "timeout_seconds": 30})
+    async with RedisQueueService(settings) as service:
+        yield service
+
+
+async def call_and_close(service: RedisQueueService, call: Coroutine[Any, Any, object]) -> object:
+    """Close a service while a call of it is connecting, and return what the call then gave or raised."""
+    waiting = asyncio.create_task(call)
+    await asyncio.wait([waiting], timeout=0.1)
+    async with asyncio.timeout(5):
+        await service.aclose()
+        return (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+
+async def test_close_ends_a_call_that_is_connecting(connecting: RedisQueueService) -> None:
+    """Who called while the service was still connecting is told, when it is closed, that it is; not cancelled."""
+    outcome = await call_and_close(connecting, connecting.enqueue("process"))
+
+    assert isinstance(outcome, BackendUnavailable)
+
+
+async def test_close_ends_a_worker_that_is_connecting(connecting: RedisQueueService) -> None:
+    """A `dequeue_many` that waits, and is still connecting, returns with nothing when the service is closed."""
+    outcome = await call_and_close(connecting, connecting.dequeue_many(10, timeout=60))
+
+    assert outcome == []
+
+
+async def test_close_ends_a_worker_whose_own_connection_hangs(make: ServiceMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it does where the service is connected, and only the connection on which the worker would wait is not."""
+    open_channel = Channel.open
+
+    async def open_or_hang(connection: Any, *, timeout_seconds: float) -> Channel:
+        if timeout_seconds > 30:  # one for waiting on
+            await asyncio.Event().wait()
+        return await open_channel(connection, timeout_seconds=timeout_seconds)
+
+    monkeypatch.setattr(Channel, "open", open_or_hang)
+    service = make(timeout_seconds=30)
+    await service.counts()
+
+    outcome = await call_and_close(service, service.dequeue_many(10, timeout=60))
+
+    assert outcome == []
+
+
+async def test_call_that_is_cancelled_while_connecting_is_cancelled(connecting: RedisQueueService) -> None:
+    """A caller's own cancellation stays one, and its neighbour goes on waiting."""
+    cancelled, other = asyncio.create_task(connecting.counts()), asyncio.create_task(connecting.counts())
+    await asyncio.wait([cancelled, other], timeout=0.1)
+
+    cancelled.cancel()
+    await asyncio.wait([cancelled], timeout=5)
+
+    assert cancelled.cancelled()
+    assert not other.done()
+    await connecting.aclose()
+    with pytest.raises(BackendUnavailable):
+        await other
 
 
 @pytest.mark.parametrize("user", ["", f":{PASSWORD}@", f"nobody:{PASSWORD}@"], ids=["none", "password", "user"])

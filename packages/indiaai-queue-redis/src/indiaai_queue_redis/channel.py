@@ -78,7 +78,11 @@ class Channel(asyncio.Protocol):
             RedisError: The server is not there, or does not let us in.
             OSError: So says the system.
         """
-        await connection.connect()
+        try:
+            await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)  # which redis-py leaves out where it is cancelled
+            raise
         return cls(connection, timeout_seconds=timeout_seconds)
 
     @property

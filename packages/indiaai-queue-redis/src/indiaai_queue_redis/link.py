@@ -14,7 +14,7 @@ from indiaai_core.errors import BackendUnavailable
 from indiaai_queue_redis.address import Place
 from indiaai_queue_redis.batch import Batcher, Receiver
 from indiaai_queue_redis.rounds import Rounds
-from indiaai_queue_redis.servers import Servers
+from indiaai_queue_redis.servers import Servers, ended
 from indiaai_queue_redis.settings import RedisSettings
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Link:
         self._open, self._pack = Channel.open, pack
         self._channels: dict[str, Channel] = {}
         self._openings: dict[Place | None, asyncio.Task[Channel]] = {}
+        self._apart: set[asyncio.Task[Channel]] = set()
         self._idle: dict[str, list[Channel]] = {}
         self._room_waits: dict[int, asyncio.Task[Any]] = {}
         self._waiting: set[Channel] = set()
@@ -119,6 +120,7 @@ class Link:
             wait.add_done_callback(lambda done: self._end(partition, done))
         done, _ = await asyncio.wait([wait], timeout=seconds)
         for wait in done:
+            self._refuse_if_ended(wait)
             wait.result()
 
     def _end(self, partition: int, wait: asyncio.Task[Any]) -> None:
@@ -184,15 +186,26 @@ class Link:
         opening = self._openings.get(place)
         if opening is None or (opening.done() and not _is_of_use(opening)):
             opening = self._openings[place] = asyncio.create_task(self._connect(base))
-            opening.add_done_callback(
-                _is_of_use
-            )  # looks at its error, lest asyncio warns of one for which nobody waits any more
-        channel = self._channels[base] = await asyncio.shield(opening)
+            opening.add_done_callback(_is_of_use)  # looks at its error, lest asyncio warns that nobody did
+        try:
+            channel = self._channels[base] = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._refuse_if_ended(opening)
+            raise
         return channel
 
     async def _connect(self, base: str, *, more_seconds: float = 0) -> Channel:
         connection = await self.servers.connection(base)
-        return await self._open(connection, timeout_seconds=self._settings.timeout_seconds + more_seconds)
+        channel = await self._open(connection, timeout_seconds=self._settings.timeout_seconds + more_seconds)
+        if self.is_closed:  # meanwhile, and nobody would close this one
+            await channel.aclose()
+            raise ended()
+        return channel
+
+    def _refuse_if_ended(self, shared: asyncio.Task[Any]) -> None:
+        """Tell those who wait for what all share that its end was the link's, and not their own cancellation."""
+        if self.is_closed and shared.cancelled():
+            raise ended()
 
     async def _wait(self, base: str, key: str, seconds: float, behind: bytes) -> Any:
         """Wait until there is something in a list, and run what is sent behind.
@@ -218,9 +231,19 @@ class Link:
         idle = self._idle.setdefault(base, [])
         while idle and not idle[-1].is_open:
             idle.pop()
-        channel = idle.pop() if idle else await self._connect(base, more_seconds=MAX_BLOCK_SECONDS)
+        channel = idle.pop() if idle else await self._opened_apart(base)
         self._waiting.add(channel)
         return channel
+
+    async def _opened_apart(self, base: str) -> Channel:
+        opening = asyncio.create_task(self._connect(base, more_seconds=MAX_BLOCK_SECONDS))
+        self._apart.add(opening)
+        opening.add_done_callback(self._apart.discard)
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            self._refuse_if_ended(opening)
+            raise
 
     async def _close_with_loop(self, links: dict[asyncio.AbstractEventLoop, Link]) -> AsyncGenerator[None]:
         loop = asyncio.get_running_loop()
@@ -232,7 +255,7 @@ class Link:
             self.is_closed = True
             if self.rounds is not None:
                 await self.rounds.aclose()
-            for task in [*self._openings.values(), *self._room_waits.values()]:
+            for task in [*self._openings.values(), *self._apart, *self._room_waits.values()]:
                 task.cancel()
                 await asyncio.wait([task])
             idle = [channel for channels in self._idle.values() for channel in channels]

@@ -14,7 +14,7 @@ from indiaai_queue_redis.address import Place
 from indiaai_queue_redis.partition import bases_of, slot_of
 from indiaai_queue_redis.settings import RedisSettings
 
-__all__ = ["Servers"]
+__all__ = ["Servers", "ended"]
 
 Answer = TypeVar("Answer")
 
@@ -52,6 +52,7 @@ class Servers:
         self._shards: list[tuple[int, int, Place]] = []
         self._nodes: tuple[Place, ...] = ()
         self._search: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._clients: dict[Place | None, Any] = {}
 
     async def open(self) -> None:
@@ -72,13 +73,20 @@ class Servers:
         Args:
             error: What happened; MOVED names a node that knows more.
         """
+        self._refuse_if_closed()
         is_stranger = not self._shards and "MOVED" in str(error)  # a node of a cluster, whom we took for a single server
         if is_stranger or "INDIAAIFORMAT 1 in " in str(error):  # or somebody spread the queue before we wrote its first task
             self.partitions = ()
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._find(_named_in(error)))
             self._search.add_done_callback(_take_note)
-        await asyncio.shield(self._search)
+        search = self._search
+        try:
+            await asyncio.shield(search)
+        except asyncio.CancelledError:
+            if search.cancelled():
+                self._refuse_if_closed()
+            raise
         if is_stranger and not self._shards:
             found = f"{self._address.shown} is a node of a cluster, and does not tell its user about the others"
             raise InvalidSettings([Fault("REDIS_URL", found, "a user with the right to CLUSTER SLOTS and CLUSTER INFO")])
@@ -109,9 +117,17 @@ class Servers:
         return self._clients[place]
 
     async def aclose(self) -> None:
-        """Close the clients' connections."""
+        """Close the clients' connections; who still waits to hear where the servers are is told that nobody asks any more."""
+        self._is_closed = True
+        if self._search is not None:
+            self._search.cancel()
+            await asyncio.wait([self._search])
         for client in self._clients.values():
             await client.aclose()
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise ended()
 
     async def _find(self, named: Place | None) -> None:
         if self._address.service:
@@ -233,6 +249,13 @@ class Servers:
             expected = "with REDIS_SENTINEL_USERNAME, a user who may ask SENTINEL MASTER"
             raise InvalidSettings([Fault("REDIS_SENTINEL_PASSWORD", found, expected)]) from error
         return int(told[b"config-epoch"]), (told[b"ip"].decode(), int(told[b"port"]))
+
+
+def ended() -> Exception:
+    """Return what a call fails with that was under way when its link was closed."""
+    import redis
+
+    return redis.ConnectionError("the link was closed")
 
 
 async def _talk(connection: Any, *commands: Sequence[Any]) -> list[Any]:

@@ -131,18 +131,22 @@ class RedisQueueService(QueueService):
     async def dequeue_many(self, limit: int, timeout: float | None = None) -> list[Task]:
         """Lease up to `limit` tasks, at most 1,000, in one round trip; waits for the first as `dequeue` does."""
         check_limit(limit)
+        is_waiting = timeout is not None and not self._links.is_closed
+        try:
+            return await self._take_by(limit, timeout or 0)
+        except BackendUnavailable:
+            if is_waiting and self._links.is_closed:  # while we waited: there is nothing more to come
+                return []
+            raise
+
+    async def _take_by(self, limit: int, timeout: float) -> list[Task]:
         clock = asyncio.get_running_loop().time
-        end = clock() + (timeout or 0)
+        end = clock() + timeout
         tasks, ahead = await self._take(min(limit, BATCH))
         while not tasks and (left := end - clock()) > 0:
             # Never longer than a lease: what others leased meanwhile is then found soon after they died.
             seconds = min(left, ahead, MAX_BLOCK_SECONDS, self.lease_seconds)
-            try:
-                tasks, ahead = await self._take(min(limit, BATCH), block_seconds=seconds)
-            except BackendUnavailable:
-                if self._links.is_closed:  # while we waited: there is nothing more to come
-                    return []
-                raise
+            tasks, ahead = await self._take(min(limit, BATCH), block_seconds=seconds)
         return tasks
 
     async def get_status(self, task_id: str) -> TaskStatus:
