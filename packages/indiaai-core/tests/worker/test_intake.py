@@ -10,7 +10,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from indiaai_core import Task, TaskState, Worker
+from indiaai_core import Retry, Task, TaskState, Worker
 from indiaai_core.worker import OutcomeKind, intake, run
 from indiaai_core.worker.intake import Intake
 from indiaai_core.worker.leases import Interruption
@@ -365,3 +365,70 @@ async def test_a_delivery_that_is_answered_twice_is_settled_once(worker: Worker,
 
     assert queue.entry("task-1").result in results
     assert states(queue) == ["completed"]
+
+
+async def test_a_task_that_comes_again_begins_when_nothing_else_waits(queue: FakeQueue) -> None:
+    """It may have ended the worker that had it: what was leased with it begins before it, and is not held when it does."""
+    bench = Bench(queue)
+    first, again, other = make_task(id="first"), make_task(id="again", attempt=2), make_task(id="other")
+
+    bench.accept(first, again, other)
+    for _ in range(3):
+        bench.intake.leave_slot(bench.begun[-1])
+
+    assert [delivery.task.id for delivery in bench.begun] == ["first", "other", "again"]
+
+
+async def test_what_comes_while_a_task_that_came_again_runs_goes_back(queue: FakeQueue) -> None:
+    """An answer that was under way is given back uncounted, the first of it last, so that it is first again."""
+    bench = Bench(queue)
+
+    bench.accept(make_task(id="again", attempt=2))
+    bench.accept(make_task(id="one"), make_task(id="two"))
+
+    assert [delivery.task.id for delivery in bench.begun] == ["again", "two", "one"]
+    assert [delivery.interruption for delivery in bench.begun] == [None, Interruption.WAITED, Interruption.WAITED]
+
+
+async def test_a_task_that_comes_again_goes_back_with_the_others(queue: FakeQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where handlers are slow another worker gets it, and where the worker stops it is given back, as any that waits."""
+    monkeypatch.setattr(intake, "LONGEST_STOCK_SECONDS", 0.02)
+    bench = Bench(queue)
+    queue.entries.clear()
+
+    bench.accept(make_task(id="slow"), make_task(id="again", attempt=2))
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.intake.run)
+        await until(lambda: len(bench.begun) == 2)
+        bench.accept(make_task(id="later", attempt=3))
+        bench.intake.close()
+        group.cancel_scope.cancel()
+
+    assert [(delivery.task.id, delivery.interruption) for delivery in bench.begun] == [
+        ("slow", None),
+        ("again", Interruption.WAITED),
+        ("later", Interruption.STOPPED),
+    ]
+
+
+async def test_nothing_is_leased_ahead_while_a_task_that_came_again_runs(queue: FakeQueue, worker: Worker) -> None:
+    """A worker that such a task ends holds no more than what it had begun."""
+    leased: list[int] = []
+
+    @worker.task("process")
+    async def process() -> None: ...
+
+    @worker.task("fragile", max_attempts=3)
+    async def fragile(task: Task) -> None:
+        if task.attempt == 1:
+            raise Retry(after=0)
+        for _ in range(20):
+            await anyio.sleep(0.001)
+            leased.append(states(queue).count("processing"))
+
+    for name in [*["process"] * 300, "fragile", *["process"] * 2000]:
+        await queue.enqueue(name)
+    await work_all(worker, queue)
+
+    # The handlers that ended are still being settled.
+    assert max(leased) <= worker.concurrency * 3

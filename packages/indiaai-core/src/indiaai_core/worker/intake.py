@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import anyio
 
@@ -46,6 +47,9 @@ class Intake:
     Several queues share the slots by turns: of those that have something, the one whose turn is lowest begins the next
     task, and its turn rises by 1 / weight. One that had nothing takes up at the common turn: it has saved up nothing and
     owes nothing. Where nothing is in stock, because handlers are slow, the same order says which queue is asked.
+
+    A task that is delivered again may have ended the worker that had it. It is a suspect: it begins when nothing is in
+    stock, and until it ends nothing is leased ahead. If it ends this worker too, no task that had not begun loses an attempt.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Intake:
         self._begin = begin
         self._free = self._concurrency = concurrency
         self._stocked = 0
+        self._suspects: deque[Delivery] = deque()
+        self._suspects_begun = 0
         self._low = 0
         self._turn = 0.0
         self._is_closed = False
@@ -94,12 +100,12 @@ class Intake:
             self._timer.cancel()
         for source in self._sources:
             source.call.deadline = min(source.call.deadline, self._clock() + LAST_ANSWER_SECONDS)
-        unbegun = [*self._throttle.empty(), *(delivery for source in self._sources for delivery in source.stock)]
+        unbegun = [*self._throttle.empty(), *self._suspects, *(it for source in self._sources for it in source.stock)]
+        self._suspects.clear()
         for source in self._sources:
             source.stock.clear()
         self._stocked = 0
-        for delivery in unbegun:
-            self._dismiss(delivery, Interruption.STOPPED)
+        self._give_back(unbegun, Interruption.STOPPED)
 
     def accept(self, source: Source, tasks: Sequence[Task], *, asked_at: float) -> None:
         """Put an answer of a queue into its stock, and begin what there are slots for.
@@ -115,17 +121,21 @@ class Intake:
                     raise TypeError(f"dequeue_many of {type(source.service).__name__} gave {task!r:.80} where a Task belongs.")
                 delivery = Delivery(task, source, asked_at=asked_at)
                 source.keeper.hold(delivery)
-                source.stock.append(delivery)
-                self._stocked += 1
+                if task.attempt > 1:
+                    self._suspects.append(delivery)
+                else:
+                    source.stock.append(delivery)
+                    self._stocked += 1
         finally:
             self.fill()
-            if self._stocked:
+            if self._stocked or self._suspects:
                 self._has_stock.set()
 
     def leave_slot(self, delivery: Delivery) -> None:
         """Free a delivery's slot, if it has one, for the next."""
         if delivery.has_slot:
             delivery.has_slot = False
+            self._suspects_begun -= delivery.task.attempt > 1
             self._free += 1
             self._pace.worked += 1
             self.fill()
@@ -143,9 +153,12 @@ class Intake:
             while self._free > 0 and (delivery := self._next()) is not None:
                 self._free -= 1
                 delivery.has_slot = True
+                self._suspects_begun += delivery.task.attempt > 1
                 self._begin(delivery)
         finally:
             self._is_filling = False
+        if self._suspects_begun and self._stocked:
+            self._return_stock()  # it came with an answer that was under way
         if self._stocked <= self._low:
             for source in self._sources:
                 source.has_room.set()
@@ -165,10 +178,8 @@ class Intake:
         return None
 
     def _from_stock(self, now: float) -> Delivery | None:
-        while self._stocked:
-            source = self._only or min((source for source in self._sources if source.stock), key=lambda source: source.turn)
-            delivery = source.stock.popleft()
-            self._stocked -= 1
+        while (delivery := self._take()) is not None:
+            source = delivery.source
             if self._throttle.may_begin(delivery, now):
                 return delivery
             if source.held < 2 * self._concurrency or not source.can_give_back:
@@ -176,6 +187,13 @@ class Intake:
             else:
                 self._dismiss(delivery, Interruption.WAITED)
         return None
+
+    def _take(self) -> Delivery | None:
+        if self._stocked:
+            source = self._only or min((source for source in self._sources if source.stock), key=lambda source: source.turn)
+            self._stocked -= 1
+            return source.stock.popleft()
+        return self._suspects.popleft() if self._suspects else None
 
     def _wait_for_limits(self) -> None:
         opens_at = self._throttle.opens_at()
@@ -188,6 +206,18 @@ class Intake:
     def _fill_again(self) -> None:
         self._timer = None
         self.fill()
+
+    def _return_stock(self) -> None:
+        for source in self._sources:
+            if source.can_give_back:
+                unbegun = [*source.stock]
+                source.stock.clear()
+                self._stocked -= len(unbegun)
+                self._give_back(unbegun, Interruption.WAITED)
+
+    def _give_back(self, unbegun: Iterable[Delivery], why: Interruption) -> None:
+        for delivery in reversed([*unbegun]):  # each goes to the front: the one that is to be first goes last
+            self._dismiss(delivery, why)
 
     def _dismiss(self, delivery: Delivery, why: Interruption) -> None:
         delivery.interrupt(why)
@@ -214,7 +244,7 @@ class Intake:
 
     def _wanted(self, source: Source) -> tuple[int, float]:
         """Return how many tasks to ask a queue for now, and how long to wait for the first."""
-        ahead = self._pace.ahead()
+        ahead = 0 if self._suspects or self._suspects_begun else self._pace.ahead()
         self._low = ahead // 2
         if self._is_closed or source.held >= self._concurrency or (self._free <= 0 and self._stocked > self._low):
             return 0, 0.0
@@ -267,9 +297,14 @@ class Intake:
             await self._has_stock.wait()
             await anyio.sleep(LONGEST_STOCK_SECONDS / 2)
             arrived_before = self._clock() - LONGEST_STOCK_SECONDS
-            for source in self._sources:
-                while source.stock and source.stock[0].arrived_at <= arrived_before:
-                    self._stocked -= 1
-                    self._dismiss(source.stock.popleft(), Interruption.WAITED)
-            if not self._stocked:
+            for queue in (self._suspects, *(source.stock for source in self._sources)):
+                self._give_back(_stale(queue, arrived_before), Interruption.WAITED)
+            self._stocked = sum(len(source.stock) for source in self._sources)
+            if not self._stocked and not self._suspects:
                 self._has_stock.clear()
+
+
+def _stale(waiting: deque[Delivery], arrived_before: float) -> Iterator[Delivery]:
+    """Take out what arrived before a time."""
+    while waiting and waiting[0].arrived_at <= arrived_before:
+        yield waiting.popleft()
