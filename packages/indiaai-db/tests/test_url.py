@@ -32,6 +32,12 @@ from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
         ("postgres://u:p@h/d?sslmode=no-verify", "postgresql://u:p@h/d?sslmode=require"),
         ("postgres://u:p@h:6543/d?pgbouncer=true&connection_limit=1&schema=app", "postgresql://u:p@h:6543/d?search_path=app"),
         ("postgres://u:p@h/d?prepared_statement_cache_size=0", "postgresql://u:p@h/d"),
+        ("postgresql://postgres.ref:p@pooler.test:6543/postgres", "postgresql://postgres.ref:p@pooler.test:6543/postgres"),
+        ("postgres://user%40server:p@server.test:5432/d", "postgresql://user%40server:p@server.test:5432/d"),
+        ("postgres://user@server:p@server.test:5432/d", "postgresql://user%40server:p@server.test:5432/d"),
+        ("postgres://u:p%2525@h/d", "postgresql://u:p%2525@h/d"),
+        ("cockroach://u:p@a,b:1/d", "postgresql://u:p@a:26257,b:1/d"),
+        ("cockroachdb://u:p@h/d?options=--cluster%3Dmine", "postgresql://u:p@h:26257/d?options=--cluster%3Dmine"),
         (
             "postgres://u:p@h/d?options=-c%20geqo%3Doff&application_name=a",
             "postgresql://u:p@h/d?options=-c%20geqo%3Doff&application_name=a",

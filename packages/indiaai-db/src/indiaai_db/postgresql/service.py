@@ -19,7 +19,8 @@ from sqlalchemy.pool import NullPool
 from indiaai_core.errors import BackendUnavailable, IndiaAIError
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines, shield_termination
-from indiaai_db.errors import ReadOnlySession, TransactionConflict
+from indiaai_db.errors import CommitUnknown, ReadOnlySession, TransactionConflict
+from indiaai_db.postgresql.cockroachdb import adapt_engine, isolation_level
 from indiaai_db.postgresql.connection import Opener, close_for_good
 from indiaai_db.postgresql.settings import PostgresqlSettings
 from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
@@ -36,6 +37,7 @@ MIGRATION_WAIT_SECONDS = 600.0
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 _READ_ONLY = "25006"
+_COMMIT_UNKNOWN = "40003"
 _UNAVAILABLE = ("08", "53", "57", "58")
 """Classes of SQLSTATE: connection, resources, an operator's intervention (a shutdown, a statement's timeout), the system."""
 
@@ -92,13 +94,16 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
     def _new_engine(self, opener: Opener, **options: Any) -> AsyncEngine:
         # Without a name a statement is gone after its transaction, whichever server connection the pooler gives next.
         statements = {} if self._settings.prepared_statements else {"prepared_statement_name_func": str}
+        isolation = self._settings.isolation_level
         engine = create_async_engine(
             "postgresql+asyncpg://",
             connect_args={"async_creator_fn": opener} | statements,
             json_serializer=dump_json,
-            isolation_level=self._settings.isolation_level,
+            isolation_level=isolation_level(isolation) if self._url.is_cockroachdb else isolation,
             **options,
         )
+        if self._url.is_cockroachdb:
+            adapt_engine(engine)
         shield_termination(engine, close_for_good)
         return engine
 
@@ -121,7 +126,7 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         options: dict[str, Any] = {"server_settings": server_settings}
         if not self._settings.prepared_statements:
             options["statement_cache_size"] = 0
-        if not replicas and "target_session_attrs=" not in self._url.dsn:
+        if not (replicas or self._url.is_cockroachdb or "target_session_attrs=" in self._url.dsn):
             # A pool that once met a demoted primary would otherwise go on writing to it for ever.
             options["target_session_attrs"] = "read-write"
         return Opener([*(replicas or []), self._url], options, self._settings.connect_timeout_seconds)
@@ -139,6 +144,8 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         checks = self._settings.check_commits
         if checks == "never" or (checks == "run" and not is_repeatable) or not session.in_transaction():
             return None
+        if self._url.is_cockroachdb:  # it has no way to ask for a transaction's fate
+            return None
         return await mark(session)
 
     async def _was_committed(self, mark: Any) -> bool | None:
@@ -152,6 +159,8 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         reason = str(error.orig).partition("\n")[0]
         if state in _CONFLICTS:
             return TransactionConflict(f"PostgreSQL rolled the transaction back ({state}: {reason}).", retry_after=0.1)
+        if state == _COMMIT_UNKNOWN:  # CockroachDB's, of a COMMIT that another node did not answer
+            return CommitUnknown()
         if state == _READ_ONLY:
             return (
                 ReadOnlySession() if read_only else BackendUnavailable("The database takes no writes now: its primary changed.")
@@ -162,7 +171,9 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
 
     async def _check_connection(self) -> None:
         async with self._engines.current().writer.connect() as connection:
-            if (await connection.execute(text("SELECT pg_is_in_recovery()"))).scalar_one():
+            # Of a CockroachDB every node takes writes, unless the role or the database says otherwise.
+            is_read_only = "SHOW transaction_read_only" if self._url.is_cockroachdb else "SELECT pg_is_in_recovery()"
+            if (await connection.execute(text(is_read_only))).scalar_one() in (True, "on"):
                 raise BackendUnavailable(f"PostgreSQL at {self._url.shown} is a replica and takes no writes.")
 
 

@@ -8,7 +8,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 __all__ = ["PostgresqlUrl", "split_urls"]
 
-_SCHEMES = {"postgres": "", "postgresql": "", "cockroachdb": ":26257"}
+_COCKROACHDB_PORT = ":26257"
+"""It says whose server that is: the provider itself prints `postgresql://` before it."""
+
+_SCHEMES = {"postgres": "", "postgresql": "", "cockroachdb": _COCKROACHDB_PORT, "cockroach": _COCKROACHDB_PORT}
 """The schemes that are taken, and what is added to a host without a port."""
 
 _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]/@?#\s]+)(:(?P<port>[0-9]{1,5}))?")
@@ -36,11 +39,13 @@ class PostgresqlUrl:
         dsn: The URL as asyncpg takes it. It holds the password.
         shown: Hosts and database, for messages.
         connect_timeout_seconds: What the URL says about it; None if nothing.
+        is_cockroachdb: Whether it is a CockroachDB, by the scheme or the port.
     """
 
     dsn: str = field(repr=False)
     shown: str
     connect_timeout_seconds: float | None = None
+    is_cockroachdb: bool = False
 
     @classmethod
     def parse(cls, text: str) -> PostgresqlUrl:
@@ -64,7 +69,8 @@ class PostgresqlUrl:
         encoded = urlencode(_translated(parameters), quote_via=quote)
         path = quote(unquote(database), safe="")
         dsn = f"postgresql://{credentials}{hosts}/{path}{'?' if encoded else ''}{encoded}"
-        return cls(dsn, f"{hosts or parameters['host']}/{unquote(database)}", timeout)
+        is_cockroachdb = bool(_SCHEMES[name]) or hosts.partition(",")[0].endswith(_COCKROACHDB_PORT)
+        return cls(dsn, f"{hosts or parameters['host']}/{unquote(database)}", timeout, is_cockroachdb)
 
 
 def split_urls(text: str) -> list[str]:
