@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from indiaai_core.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
     from indiaai_core.settings import BackendSettings
@@ -28,12 +28,18 @@ class Layer:
         default_backend: The backend that is used when `<NAME>_TYPE` is not set.
         contract_version: The version of the contract that `interface` states. Raise it when a backend
             that was right before would be wrong after.
+        conformance: Where the layer's conformance suite is, as `module:Class`, for who begins a backend; None for nowhere.
+            It is not imported but by those who test.
+        is_repeatable: Says whether an operation, with these arguments by their names, may be called once more when it
+            is not known what became of it: what the wrapper `retry` goes by. None: nobody has said.
     """
 
     name: str
     interface: type[Any]
     default_backend: str
     contract_version: int = 1
+    conformance: str | None = None
+    is_repeatable: Callable[[str, Mapping[str, Any]], bool] | None = None
 
     @property
     def group(self) -> str:
@@ -44,6 +50,11 @@ class Layer:
     def variable(self) -> str:
         """The environment variable that selects the backend."""
         return f"{self.name.upper()}_TYPE"
+
+    @property
+    def wrappers_variable(self) -> str:
+        """The environment variable that names the wrappers in front of the backend, the outermost first."""
+        return f"{self.name.upper()}_WRAPPERS"
 
 
 class Service(ABC):  # noqa: B024 - what must be implemented is each layer's to say

@@ -7,4 +7,10 @@ from indiaai_db.service import DatabaseService
 
 __all__ = ["LAYER"]
 
-LAYER = Layer(name="database", interface=DatabaseService, default_backend="sqlite", contract_version=1)
+LAYER = Layer(
+    name="database",
+    interface=DatabaseService,
+    default_backend="sqlite",
+    contract_version=1,
+    conformance="indiaai_db.testing:DatabaseConformance",
+)
