@@ -1,4 +1,4 @@
-"""What a call costs on top of the backend's own: the factories, a wrapped operation, an operation with one observer.
+"""What a call costs on top of the backend's own: the factories, an operation with one observer, with each of the wrappers.
 
 Everything runs in one process; the contenders are interleaved, and the table gives the median of many short batches, in
 nanoseconds a call, with what it adds to the bare call.
@@ -16,7 +16,14 @@ import pluggy
 import svcs
 
 from indiaai_core import Platform, StorageService, get_storage_service, use_platform
+from indiaai_core.discovery import find_layer
+from indiaai_core.environment import Environment
 from indiaai_core.wrappers import observe
+from indiaai_core.wrappers.metrics import metrics
+from indiaai_core.wrappers.prefix import prefix
+from indiaai_core.wrappers.retry import retry
+from indiaai_core.wrappers.telemetry import telemetry
+from indiaai_core.wrappers.timeout import timeout
 
 BATCH = 2000
 
@@ -83,6 +90,21 @@ def pluggy_hook() -> Callable[[], object]:
     return lambda: manager.hook.get_service(name="storage")
 
 
+WRAPPERS: dict[str, Callable[..., StorageService]] = {
+    "retry": retry,
+    "timeout": timeout,
+    "prefix": prefix,
+    "metrics": metrics,
+    "telemetry": telemetry,
+}
+
+
+def wrapped(backend: StorageService, wrapper: Callable[..., StorageService]) -> StorageService:
+    """Put a wrapper in front of the backend, as its variable would."""
+    environment = Environment.read({"STORAGE_PREFIX": "tenants/asha/"})
+    return wrapper(backend, layer=find_layer("storage"), environment=environment)
+
+
 async def measure(rounds: int) -> None:
     """Measure in interleaved batches and print the table."""
     platform = Platform()
@@ -104,6 +126,7 @@ async def measure(rounds: int) -> None:
             "backend.download": backend.download,
             "platform's service, no wrapper": get_storage_service().download,
             "with one observer": observed.download,
+            **{f"with the wrapper {name}": wrapped(backend, wrapper).download for name, wrapper in WRAPPERS.items()},
         }
         samples: dict[str, list[float]] = {name: [] for name in [*sync, *calls]}
         for _ in range(rounds):

@@ -112,7 +112,7 @@ def settings() -> str:
         text += row(f"`{layer.variable}`", f"`{layer.default_backend}`", ", ".join(f"`{name}`" for name in backends))
     text += f"{STRICT}\n"
     base = importlib.import_module("indiaai_core.settings").BackendSettings
-    return text + "".join(settings_of(settings_class) for settings_class in classes(base))
+    return text + "".join(settings_of(settings_class) for settings_class in classes(base) if settings_class.model_fields)
 
 
 def layers() -> Iterator[tuple[Any, dict[str, Any]]]:

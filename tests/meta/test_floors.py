@@ -19,6 +19,7 @@ FLOORS = {
     "settings": 1,
     "scan": 1,
     "discovery": 1,
+    "composition": 1,
     "selection": 1,
     "spelling": 1,
     "hooks": 1,

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import importlib_metadata  # noqa: F401 # examine() imports it while a test has emptied the path
 import pytest
 
 from indiaai_core.scan import Problem, canonical_name, examine, scan

@@ -81,6 +81,11 @@ class Environment(Mapping[str, str]):
             prefix=prefix,
         )
 
+    @property
+    def instance(self) -> str:
+        """The named instance whose variables these are, lower case; empty for the main one."""
+        return self._prefix.removesuffix("_").lower()
+
     def variable(self, name: str) -> str:
         """Return the variable that a person would set for `name` here: with the instance's prefix, if there is one."""
         return f"{self._prefix}{name.upper()}"

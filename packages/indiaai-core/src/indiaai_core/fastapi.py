@@ -112,11 +112,19 @@ def install(
     app.add_exception_handler(IndiaAIError, _answer_error)
     # First in the list, so that an application's own catch-all route does not hide them.
     app.router.routes[:0] = [
+        *_metrics_routes(platform),
         Route("/health/live", _answer_live),
         Route("/health/ready", _Readiness(platform)),
         Mount(f"{MOUNT_PATH}/{{layer}}/{{instance}}", app=_BackendRoutes(platform)),
     ]
     return platform
+
+
+def _metrics_routes(platform: Platform) -> list[Route]:
+    """Return the route of `/metrics`, where a variable puts the wrapper `metrics` in front of something."""
+    environment = platform.environment
+    named = ",".join(environment[name] for name in environment if name.endswith("_WRAPPERS")).lower().split(",")
+    return [Route("/metrics", _Metrics(platform))] if "metrics" in map(str.strip, named) else []
 
 
 def _merged_lifespan(own: Any, platform: Platform, worker: Worker | None) -> Any:
@@ -172,6 +180,24 @@ class _BackendRoutes:
         if scope["type"] != "http" or application is None:
             application = JSONResponse({"detail": "Not Found"}, status_code=404)
         await application(scope, receive, send)
+
+
+class _Metrics:
+    """Answers with what the wrapper `metrics` counted, in the text that Prometheus reads."""
+
+    def __init__(self, platform: Platform) -> None:
+        from prometheus_client import make_asgi_app
+
+        from indiaai_core.wrappers.metrics import new_registry
+
+        self._platform = platform
+        self._app = make_asgi_app(new_registry())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from indiaai_core.wrappers.metrics import count_tasks
+
+        await count_tasks({slot.instance: found for slot, found in self._platform.services.items() if slot.layer == "queue"})
+        await self._app(scope, receive, send)
 
 
 async def _answer_live(_: Request) -> JSONResponse:

@@ -238,7 +238,8 @@ class Platform:
             service = selection.make()
             if isinstance(service, Service):
                 service.served_at = f"{MOUNT_PATH}/{slot.layer}/{slot.instance or 'default'}"
-            for wrapper in self.hooks.hook.wrap_service(platform=self, layer=slot.layer, name=slot.instance):
+            hooked = self.hooks.hook.wrap_service(platform=self, layer=slot.layer, name=slot.instance)
+            for wrapper in (*selection.wrappers, *hooked):
                 service = wrapper(service)
             self._services[key] = self._made[key] = service
             self.hooks.hook.service_opened(layer=slot.layer, name=slot.instance, service=service)

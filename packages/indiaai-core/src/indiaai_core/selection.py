@@ -12,6 +12,7 @@ from typing import Any
 from indiaai_core.discovery import catalogue, find_layer, find_layers, load_backend
 from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, InvalidSettings
+from indiaai_core.hooks import Wrapper
 from indiaai_core.layers import Layer
 
 __all__ = ["Selection", "Slot", "declared_slots", "raise_together", "select"]
@@ -48,11 +49,13 @@ class Selection:
         slot: The slot.
         backend: The backend's class.
         settings: What it is made with; None where it has no settings.
+        wrappers: What `<LAYER>_WRAPPERS` puts in front of it, the innermost first.
     """
 
     slot: Slot
     backend: type[Any]
     settings: Any
+    wrappers: tuple[Wrapper, ...] = ()
 
     def make(self) -> Any:
         """Make the service."""
@@ -60,21 +63,27 @@ class Selection:
 
 
 def select(slot: Slot, environment: Environment) -> Selection:
-    """Find the class and the settings that the variables select for a slot.
+    """Find the class, the settings and the wrappers that the variables select for a slot.
 
     Raises:
-        ConfigurationError: The layer or the backend is not there or does not fit, or its settings are wrong.
+        ConfigurationError: The layer or the backend is not there or does not fit, its settings are wrong, or a
+            wrapper is not installed.
     """
     layer = find_layer(slot.layer)
     own = environment.for_instance(slot.instance)
     selector = own.get(layer.variable) or layer.default_backend
     backend = load_backend(layer, selector, variable=own.variable(layer.variable))
+    wrappers: tuple[Wrapper, ...] = ()
+    if own.get(layer.wrappers_variable):
+        from indiaai_core.composition import find_wrappers
+
+        wrappers = find_wrappers(layer, own)
     settings_class = getattr(backend, "settings_class", None)
     if settings_class is None:
-        return Selection(slot, backend, None)
+        return Selection(slot, backend, None, wrappers)
     from indiaai_core.settings import load_settings
 
-    return Selection(slot, backend, load_settings(settings_class, own))
+    return Selection(slot, backend, load_settings(settings_class, own), wrappers)
 
 
 def declared_slots(environment: Environment, requires: Iterable[str] = ()) -> list[Slot]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from indiaai_core.discovery import find_layer, find_layers
 from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, Fault, InvalidSettings
+from indiaai_core.layers import Layer
 from indiaai_core.selection import Selection
 
 __all__ = ["ConfigurationWarning", "misspelt_variables", "point_out"]
@@ -44,14 +45,18 @@ def misspelt_variables(selections: Iterable[Selection], environment: Environment
     """
     known = set(_type_variables())
     prefixes: set[str] = set()
+    others: set[str] = set()
     for selection in selections:
         own = environment.for_instance(selection.slot.instance)
         names, prefix = _settings_variables(selection)
         known.update(names, map(own.variable, names))
-        known.add(own.variable(find_layer(selection.slot.layer).variable))
+        layer = find_layer(selection.slot.layer)
+        known.update((own.variable(layer.variable), layer.wrappers_variable, own.variable(layer.wrappers_variable)))
+        others.update(_wrappers_prefixes(layer, own))
         if prefix:
             prefixes.update((prefix, own.variable(prefix)))
-    return [fault for name in environment if name not in known for fault in _suspect(name, known, tuple(prefixes))]
+    unknown = [name for name in environment if name not in known and not name.startswith(tuple(others))]
+    return [fault for name in unknown for fault in _suspect(name, known, tuple(prefixes))]
 
 
 def _suspect(variable: str, known: set[str], prefixes: tuple[str, ...]) -> Iterator[Fault]:
@@ -83,6 +88,14 @@ def _type_variables() -> Iterator[str]:
             yield find_layer(name).variable
         except ConfigurationError:
             continue
+
+
+def _wrappers_prefixes(layer: Layer, own: Environment) -> Iterator[str]:
+    # What a wrapper reads, such as STORAGE_RETRY_ATTEMPTS, may look like a setting of a backend called STORAGE_….
+    for name in own.get(layer.wrappers_variable, "").split(","):
+        if name.strip():
+            variable = f"{layer.name}_{name.strip()}".upper()
+            yield from (variable, own.variable(variable))
 
 
 def _settings_variables(selection: Selection) -> tuple[list[str], str]:

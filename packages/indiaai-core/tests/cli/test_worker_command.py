@@ -95,6 +95,22 @@ def test_slots_and_queues_are_chosen_on_the_command_line(served: list[Worker], w
     assert (served[0].concurrency, dict(served[0].queues)) == (1, {None: 3, "bulk": 1})
 
 
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_the_log_is_json_where_it_is_asked_for(
+    served: list[Worker], write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, *, how: str
+) -> None:
+    """By the option or by the variable, which the processes of several read too."""
+    write(JOBS)
+    formats: list[str] = []
+    monkeypatch.setattr(Work, "log", lambda work: formats.append(Work.parse(str(work)).log_format))
+    if how == "variable":
+        monkeypatch.setenv("INDIAAI_LOG_FORMAT", "json")
+
+    status, _, _ = run("worker", "acme_jobs:worker", *(["--log-format", "json"] if how == "option" else []))
+
+    assert (status, formats) == (0, ["json"])
+
+
 @pytest.mark.parametrize("text", ["", "=2", "bulk=0", "bulk=much", "bulk=-1"])
 def test_a_weight_that_is_none_is_misuse(text: str) -> None:
     """What cannot be read is refused before anything is loaded, with status 2."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from indiaai_core.cli.new import build_new_app
 from indiaai_core.cli.queue import build_queue_app
 from indiaai_core.cli.version import print_version
 from indiaai_core.platform import current_platform
@@ -13,6 +15,13 @@ from indiaai_core.platform import current_platform
 __all__ = ["build_app"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class _LogFormat(StrEnum):
+    """What lines of a log are."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def build_app() -> typer.Typer:
@@ -29,6 +38,7 @@ def build_app() -> typer.Typer:
     app.command("check")(_check)
     app.command("worker")(_worker)
     app.add_typer(build_queue_app(), name="queue")
+    app.add_typer(build_new_app(), name="new")
     current_platform().hooks.hook.add_commands(app=app)
     return app
 
@@ -75,13 +85,17 @@ def _worker(
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, help="Processes to work in.")] = 1,
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when a Python file here changes.")] = False,
+    log_format: Annotated[
+        _LogFormat,
+        typer.Option(envvar="INDIAAI_LOG_FORMAT", case_sensitive=False, help="json: one object a line, for machines."),
+    ] = _LogFormat.TEXT,
 ) -> None:
     """Work the tasks of a shared queue until interrupted; a second interrupt stops at once."""
     from indiaai_core.cli.work import Work
     from indiaai_core.cli.worker import run_worker
 
     queues = dict(_weighted(text) for text in queue or ())
-    work = Work(worker, concurrency=concurrency, queues=queues, processes=processes)
+    work = Work(worker, concurrency=concurrency, queues=queues, processes=processes, log_format=log_format.value)
     raise typer.Exit(run_worker(work, reload=reload))
 
 

@@ -18,7 +18,7 @@ from indiaai_core.errors import ConfigurationError, IndiaAIError
 from indiaai_core.platform import Platform
 from indiaai_core.queue import LAYER
 from indiaai_core.selection import Slot, select
-from indiaai_core.worker import Worker, load_worker, serve
+from indiaai_core.worker import JsonFormatter, Worker, load_worker, serve
 
 __all__ = ["CANNOT_START", "Work", "do_work"]
 
@@ -44,6 +44,7 @@ class Work:
         processes: How many processes do the same.
         announces: Whether to print what is run.
         explains: Whether to print why it cannot be run. Where all have the same reason, one of them does.
+        log_format: `text`, or `json` for one object a line.
     """
 
     target: str
@@ -52,6 +53,7 @@ class Work:
     processes: int = 1
     announces: bool = True
     explains: bool = True
+    log_format: str = "text"
 
     @classmethod
     def parse(cls, text: str) -> Work:
@@ -64,7 +66,10 @@ class Work:
 
     def log(self) -> None:
         """Send the log to the error stream; with the process's id, where there are several."""
-        logging.basicConfig(level=logging.INFO, format=LOG_FORMAT if self.processes == 1 else LOG_FORMAT_OF_MANY)
+        text = LOG_FORMAT if self.processes == 1 else LOG_FORMAT_OF_MANY
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonFormatter() if self.log_format == "json" else logging.Formatter(text))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def do_work(work: Work, on_loaded: Callable[[Worker], object] = lambda _: None) -> int:

@@ -4,6 +4,7 @@ from indiaai_core.queue.factory import get_queue_service
 from indiaai_core.queue.layer import LAYER
 from indiaai_core.queue.service import QueueService
 from indiaai_core.queue.task import (
+    CARRIER_KEY,
     DEFAULT_MAX_ATTEMPTS,
     FINAL_STATES,
     MAX_DELAY_SECONDS,
@@ -21,6 +22,7 @@ from indiaai_core.queue.task import (
 from indiaai_core.queue.update import MAX_ERROR_CHARACTERS, StatusUpdate
 
 __all__ = [
+    "CARRIER_KEY",
     "DEFAULT_MAX_ATTEMPTS",
     "FINAL_STATES",
     "LAYER",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from indiaai_core.errors import Unsupported
@@ -43,10 +43,13 @@ class QueueService(Service):
 
     Attributes:
         lease_seconds: How long a delivery is the only one. A worker renews at a third of it.
+        middleware: What stands around the handler of each of its tasks, the outermost first, outside of the worker's own:
+            for wrappers, which watch a task from its enqueuing to its end.
     """
 
     contract_version: ClassVar[int] = 1
     lease_seconds: float = 30.0
+    middleware: Sequence[Callable[[Task, Callable[[Task], Awaitable[Any]]], Awaitable[Any]]] = ()
 
     @abstractmethod
     async def enqueue(

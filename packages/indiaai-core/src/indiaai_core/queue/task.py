@@ -13,6 +13,7 @@ from typing import Any
 from indiaai_core.errors import InvalidTask
 
 __all__ = [
+    "CARRIER_KEY",
     "DEFAULT_MAX_ATTEMPTS",
     "FINAL_STATES",
     "MAX_DELAY_SECONDS",
@@ -27,6 +28,9 @@ __all__ = [
     "check_limit",
     "encode_json",
 ]
+
+CARRIER_KEY = "indiaai:context"
+"""A name in a task's data that is not the application's: what wrappers send along, such as a trace. Handlers do not get it."""
 
 DEFAULT_MAX_ATTEMPTS = 5
 """How often a task is tried where neither `enqueue` nor its handler says."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from indiaai_core.queue import DEFAULT_MAX_ATTEMPTS, NewTask, Task
+from indiaai_core.queue import CARRIER_KEY, DEFAULT_MAX_ATTEMPTS, NewTask, Task
 from indiaai_core.worker.arguments import Arguments, underlying
 from indiaai_core.worker.backoff import Backoff
 from indiaai_core.worker.context import TaskContext
@@ -98,12 +98,13 @@ class Handler:
         """Return how often a task may be tried: what it was enqueued with, else ours, else the default."""
         return task.max_attempts or self.max_attempts or DEFAULT_MAX_ATTEMPTS
 
-    def call(self, context: TaskContext, in_thread: InThread) -> Awaitable[Any]:
+    def call(self, context: TaskContext, in_thread: InThread, *, around: Sequence[Middleware] = ()) -> Awaitable[Any]:
         """Begin to work a delivery; what is returned gives the function's result when it is awaited.
 
         Args:
             context: The attempt.
             in_thread: Calls what a plain function is called by, in a thread.
+            around: What stands around it outside of its own middleware, the outermost first.
 
         Raises:
             Retry, Reject: The function raised it, or returned it where there is middleware.
@@ -111,18 +112,22 @@ class Handler:
         """
         for layer in self.middleware:
             if layer:
-                return self._call_through_middleware(context, in_thread)
+                around = (*around, *layer)
+        if around:
+            return self._call_through(around, context, in_thread)
         # What most handlers are; every coroutine around it would cost each task a microsecond.
         return self._call_function(context.task, context, in_thread)
 
     def _call_function(self, task: Task, context: TaskContext, in_thread: InThread) -> Awaitable[Any]:
+        if CARRIER_KEY in task.data:
+            task = replace(task, data={name: value for name, value in task.data.items() if name != CARRIER_KEY})
         arguments = self.arguments.make(task, context)
         if self.is_async:
             awaitable: Awaitable[Any] = self.function(*arguments)
             return awaitable
         return in_thread(partial(self.function, *arguments))
 
-    def _call_through_middleware(self, context: TaskContext, in_thread: InThread) -> Awaitable[Any]:
+    def _call_through(self, around: Sequence[Middleware], context: TaskContext, in_thread: InThread) -> Awaitable[Any]:
         async def innermost(task: Task) -> Any:
             result = await self._call_function(task, context, in_thread)
             if isinstance(result, Retry | Reject):
@@ -130,9 +135,8 @@ class Handler:
             return result
 
         call_next: CallNext = innermost
-        for layer in reversed(self.middleware):
-            for middleware in reversed(layer):
-                call_next = _around(middleware, call_next)
+        for middleware in reversed(around):
+            call_next = _around(middleware, call_next)
         return call_next(context.task)
 
 

@@ -28,4 +28,6 @@ def log_outcome(outcome: Outcome) -> None:
     when = f", again in {outcome.delay_seconds:.1f} s" if outcome.kind is OutcomeKind.RETRIED else ""
     why = f": {outcome.error}" if outcome.error else ""
     where = f"\n{outcome.traceback}" if outcome.traceback else ""
-    logger.log(level, "%s %s %s at attempt %d%s%s%s", task.name, task.id, outcome.kind.value, task.attempt, when, why, where)
+    kind = outcome.kind.value
+    extra = {"outcome": kind}
+    logger.log(level, "%s %s %s at attempt %d%s%s%s", task.name, task.id, kind, task.attempt, when, why, where, extra=extra)

@@ -162,7 +162,8 @@ class Run:
         with delivery:
             try:
                 context = TaskContext(delivery, delivery.source.service)
-                result = await handler.call(context, partial(self._threads.call, delivery))
+                in_thread = partial(self._threads.call, delivery)
+                result = await handler.call(context, in_thread, around=delivery.source.service.middleware)
                 outcome = Outcome(delivery.task, OutcomeKind.COMPLETED, result=as_json_value(result, handler))
             except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a handler may raise anything
                 outcome = judge_error(error, task=delivery.task, handler=handler)
