@@ -158,6 +158,31 @@ def test_an_installed_plugin_that_does_not_work_is_never_called_missing(site: Si
     assert "not installed" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("requires", "extra"),
+    [
+        (("acme_driver>=1; extra == 'fast'", "acme-driver.core; extra == 'core'"), "fast"),
+        (("Acme.Driver[tls]>=1 ; python_version > '3' and extra == 'all'", "acme-driver; extra == 'acme'"), "acme"),
+        (("acme-driver",), None),
+        (("acme-driver-tools; extra == 'tools'",), None),
+        ((), None),
+    ],
+)
+def test_a_library_that_an_extra_brings_is_named_by_the_extra(
+    site: SitePackages, requires: tuple[str, ...], extra: str | None
+) -> None:
+    """Who selects a backend without the extra that it needs is told to install that, and nothing is called broken."""
+    entry_points = "[indiaai.storage]\nacme = acme_m:Backend\n"
+    site.install("acme-storage", entry_points=entry_points, modules={"acme_m": "import acme_driver.pool"}, requires=requires)
+
+    with pytest.raises(PluginLoadError) as caught:
+        load("acme")
+
+    assert caught.value.extra == extra
+    assert ('Install what it needs: pip install "acme-storage[' in str(caught.value)) == (extra is not None)
+    assert ("Repair or upgrade acme-storage" in str(caught.value)) == (extra is None)
+
+
 @pytest.mark.parametrize("requirement", ["indiaai-core>=99", "Indiaai.Core<0.1", "indiaai_core==7.*; python_version > '3'"])
 def test_a_plugin_for_another_core_is_refused_by_name(site: SitePackages, requirement: str) -> None:
     """What an installer was told to overlook is seen when the plugin is selected, and before its code runs."""

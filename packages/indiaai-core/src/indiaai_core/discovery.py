@@ -29,6 +29,8 @@ LAYERS_GROUP = "indiaai.layers"
 CORE_DISTRIBUTION = "indiaai-core"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_EXTRA = re.compile(r"""^(?P<needs>[\w.-]+).*;.*\bextra *== *["'](?P<extra>[^"']+)""")
+"""A requirement that an extra brings, as metadata states it: `asyncpg>=0.30; extra == "postgresql"`."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,19 @@ def _load(registration: Registration, subject: str) -> Any:
         return registration.load()
     except (Exception, SystemExit) as error:  # a plugin may raise anything at import, and hurts only its selector
         reason = f"{type(error).__name__}: {error}"
-        raise PluginLoadError(subject, distribution=registration.distribution, reason=reason) from error
+        extra = _extra_that_brings(error.name, registration) if isinstance(error, ModuleNotFoundError) else None
+        raise PluginLoadError(subject, distribution=registration.distribution, reason=reason, extra=extra) from error
+
+
+def _extra_that_brings(module: str | None, registration: Registration) -> str | None:
+    """Return the extra of a plugin's distribution that requires a module's; the one called like the plugin, if it does."""
+    needed = canonical_name((module or "").partition(".")[0])
+    extras = [
+        match["extra"]
+        for text in _requirements(registration)
+        if (match := _EXTRA.search(text)) and canonical_name(match["needs"]) == needed
+    ]
+    return registration.name if registration.name in extras else next(iter(extras), None)
 
 
 def _require_compatible_core(registration: Registration) -> None:

@@ -229,16 +229,20 @@ class PluginLoadError(ConfigurationError):
 
     Attributes:
         distribution: The distribution that brings it.
+        extra: The distribution's extra that brings what its module could not import; None where no extra does.
     """
 
-    def __init__(self, subject: str, *, distribution: str, reason: str) -> None:
+    def __init__(self, subject: str, *, distribution: str, reason: str, extra: str | None = None) -> None:
         """Name the distribution, so that nobody installs again what is there."""
         remedy = f"repair or upgrade {distribution} (pip install --upgrade --force-reinstall {distribution})"
+        if extra:
+            remedy = f'install what it needs: pip install "{distribution}[{extra}]"'
         super().__init__(
             f"{subject} is installed (from {distribution}) but does not load: {reason}. {_sentence(remedy)}",
             faults=[Fault(subject, f"does not load: {reason}", f"a working {distribution}", remedy)],
         )
         self.distribution = distribution
+        self.extra = extra
 
 
 class BackendUnavailable(IndiaAIError):
