@@ -41,6 +41,14 @@ def needs(folder: Path, extras: Iterable[str] = ()) -> Iterator[str]:
     yield from (line for extra in extras for line in project["optional-dependencies"][extra])
 
 
+def selected() -> Iterator[str]:
+    """Give what brings the backends that `<LAYER>_TYPE` selects here, with its extra of a backend's name if it has one."""
+    for name, folder in DISTRIBUTIONS.items():
+        for group, points in load(folder)["project"].get("entry-points", {}).items():
+            for chosen in points.keys() & {os.environ.get(f"{group.removeprefix('indiaai.').upper()}_TYPE")}:
+                yield f"{name}[{chosen}]" if chosen in load(folder)["project"].get("optional-dependencies", {}) else name
+
+
 def needs_of_all() -> Iterator[str]:
     """Give what a session needs that looks at everything: all packages and examples, and what all tests need."""
     yield from [*PACKAGES, *group(ROOT, "integration")]
@@ -49,10 +57,7 @@ def needs_of_all() -> Iterator[str]:
 
 
 def install(session: nox.Session, requirements: Iterable[str]) -> None:
-    """Install requirements, and every distribution of ours among them, or needed by one of those, as its built wheel.
-
-    An index is then never asked for one of our names: there might be a stranger's distribution under it.
-    """
+    """Install requirements; ours, and those of ours that they need, as built wheels: no index is asked for a name of ours."""
     others: set[str] = set()
     ours: dict[str, set[str]] = {}
     pending = [Requirement(line) for line in requirements]
@@ -138,24 +143,17 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(requires=["wheels"])
-@nox.parametrize("name", list(PACKAGES), ids=list(PACKAGES))
+@nox.parametrize("name", [*PACKAGES, *EXAMPLES], ids=[*PACKAGES, *EXAMPLES])
 def tests(session: nox.Session, name: str) -> None:
-    """Each package keeps its promises from its wheel, in an environment of its own."""
-    run_tests(session, PACKAGES[name])
+    """Each package and each example keeps its promises, from its wheel, in an environment of its own."""
+    run_tests(session, (PACKAGES | EXAMPLES)[name])
 
 
 @nox.session(python=["3.11", "3.12", "3.13"], requires=["wheels"], default=False)
 @nox.parametrize("name", list(PACKAGES), ids=list(PACKAGES))
 def pythons(session: nox.Session, name: str) -> None:
-    """The same on each Python that is promised; one that is not there is an error."""
+    """The same of the packages on each Python that is promised; one that is not there is an error."""
     run_tests(session, PACKAGES[name])
-
-
-@nox.session(requires=["wheels"])
-@nox.parametrize("name", list(EXAMPLES), ids=list(EXAMPLES))
-def example(session: nox.Session, name: str) -> None:
-    """Each example does what it shows."""
-    run_tests(session, EXAMPLES[name])
 
 
 for name in ("meta", "integration", "chaos"):
@@ -186,8 +184,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(requires=["wheels"], default=False)
 def demo(session: nox.Session) -> None:
-    """Run the example on its samples and keep serving; `-- --once` stops after the samples."""
-    install(session, needs(ROOT / "examples" / "document_intake"))
+    """Run the example on its samples, on the backends that variables select, and keep serving; `-- --once` stops then."""
+    install(session, [*needs(ROOT / "examples" / "document_intake"), *selected()])
     session.run("python", "examples/document_intake/demo.py", *session.posargs)
 
 

@@ -1,6 +1,7 @@
-"""Run the application on nothing but what pip installed, and work the sample documents through it.
+"""Run the application on the backends that the environment selects, and work the sample documents through it.
 
 `python demo.py` keeps serving until it is interrupted; `--once` stops after the samples, with status 0 if all went well.
+Where the queue is shared, a worker is run beside the application.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from indiaai_core import get_queue_service
+
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 60
 JOB_SECONDS = 60
@@ -39,7 +42,7 @@ SHOWN = ("kind", "format", "width", "height", "pages", "characters", "words", "l
 
 def main() -> int:
     """Run the demonstration; return the exit status."""
-    parser = argparse.ArgumentParser(description="Run the document intake on its embedded defaults, with sample documents.")
+    parser = argparse.ArgumentParser(description="Run the document intake on the selected backends, with sample documents.")
     parser.add_argument("--once", action="store_true", help="stop after the samples")
     parser.add_argument("--port", type=int, default=8000, help="the port to serve on (default: 8000)")
     arguments = parser.parse_args()
@@ -48,7 +51,7 @@ def main() -> int:
     if port != arguments.port:
         say(f"Port {arguments.port} is taken; using {port} instead.\n")
     address = f"http://127.0.0.1:{port}"
-    with contextlib.suppress(KeyboardInterrupt), serving(port, address) as server:
+    with contextlib.suppress(KeyboardInterrupt), serving(port, address) as server, working():
         went_well = send_samples(address)
         if not arguments.once:
             say(f"\nThe page:  {address}/\nThe API:   {address}/docs\n\nPress Ctrl-C to stop.\n")
@@ -78,12 +81,32 @@ def serving(port: int, address: str) -> Iterator[subprocess.Popen[bytes]]:
         wait_until_ready(server, address)
         yield server
     finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        end(server)
+
+
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """Work the queue in a process of its own for as long as the block lasts, where the application does not work it itself."""
+    if "in_process" in get_queue_service().capabilities:
+        yield
+        return
+    say("Starting a worker: indiaai worker worker:worker\n")
+    command = [sys.executable, "-m", "indiaai_core", "worker", "worker:worker"]
+    worker = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL)  # noqa: S603 - our own interpreter and worker
+    try:
+        yield
+    finally:
+        end(worker)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to stop, and wait until it has."""
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:

@@ -1,6 +1,6 @@
-"""The example application on servers: PostgreSQL, and a Redis whose queue is worked by processes beside the application.
+"""The example application on servers: PostgreSQL, an S3 store, and a Redis whose queue is worked by processes beside it.
 
-Its own tests of the main job run unchanged; only variables differ.
+Its own tests of the main job, and its demonstration, run unchanged; only variables differ.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 from redis import Redis
 
 from indiaai_db.testing import PostgresqlServer
+from motoserver import moto_server
 from redisprocess import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,22 @@ def test_the_application_runs_on_servers_without_a_change(
     worker.terminate()
 
     assert worker.wait(timeout=30) == 0, (tmp_path / "worker.txt").read_text("utf-8")
+
+
+def test_the_demonstration_runs_on_what_three_variables_select(environment: dict[str, str], tmp_path: Path) -> None:
+    """The line that shows it on a laptop shows it on PostgreSQL, R2 and Redis, with a worker that it starts and ends."""
+    with moto_server("documents") as endpoint:
+        keys = {"R2_ACCOUNT_ID": "account", "R2_ACCESS_KEY_ID": "access", "R2_SECRET_ACCESS_KEY": "secret"}
+        place = {"R2_BUCKET_NAME": "documents", "R2_ENDPOINT_URL": endpoint}
+        command = [sys.executable, f"{EXAMPLE / 'demo.py'}", "--once"]
+        variables = {**environment, "STORAGE_TYPE": "r2", **keys, **place, "PYTHONIOENCODING": "utf-8"}
+        del variables["LOCAL_STORAGE_PATH"]
+        done = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", timeout=180, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Starting a worker" in done.stdout
+    assert "5 of 5 documents went in" in done.stdout
+    assert not (tmp_path / "storage").exists()
 
 
 def _run(program: str, *arguments: str, environment: dict[str, str], folder: Path = EXAMPLE) -> None:

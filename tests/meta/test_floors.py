@@ -31,6 +31,7 @@ FLOORS = {
     "wrappers": 4,
     "fastapi": 5,
     "cli": 5,
+    "__main__": 6,
     "testing": 6,
 }
 

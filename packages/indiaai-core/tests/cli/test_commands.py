@@ -33,6 +33,13 @@ def run_json(*arguments: str) -> tuple[int, Any]:
     return status, json.loads(text)
 
 
+def test_the_command_line_is_also_the_module() -> None:
+    """`python -m indiaai_core` does what the script does, where the script's folder is not on the path."""
+    done = subprocess.run([sys.executable, "-m", "indiaai_core", "--version"], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("indiaai ")
+
+
 def test_plugins_lists_layers_and_what_is_selected(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every backend stands there with its distribution, version and capabilities, and which one is in use."""
     site.backend("local")
