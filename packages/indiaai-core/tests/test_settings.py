@@ -66,6 +66,25 @@ def test_all_faults_come_in_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "x" * 100 not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("instance", "variables", "remedy"),
+    [
+        (None, {"ACME_BUKET_NAME": "b"}, "ACME_BUKET_NAME is set: rename it to ACME_BUCKET_NAME if that is what was meant"),
+        ("old", {"OLD_ACME_BUCKETNAME": "b"}, "OLD_ACME_BUCKETNAME is set: rename it to OLD_ACME_BUCKET_NAME"),
+        (None, {"ACME_POOL_SIZE": "2", "ACME_TOKEN": "t", "OTHER": "x"}, ""),
+    ],
+)
+def test_a_variable_that_is_not_set_is_sought_among_those_that_are(
+    instance: str | None, variables: dict[str, str], remedy: str
+) -> None:
+    """Who misspelt a variable that must be set hears how it is written, in the same error."""
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(AcmeSettings, Environment.read(variables).for_instance(instance))
+
+    assert remedy in str(caught.value)
+    assert ("rename" in str(caught.value)) == bool(remedy)
+
+
 def test_a_secret_is_never_shown() -> None:
     """Neither the error, nor its cause, nor a repr holds a secret's value."""
     with pytest.raises(InvalidSettings) as caught:

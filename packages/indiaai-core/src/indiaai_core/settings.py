@@ -6,7 +6,8 @@ Importing this module loads pydantic-settings (about 0.15 s): the front door giv
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import pydantic
@@ -140,7 +141,15 @@ def _fault(
         expected = "a value"
     if field.description:
         expected = f"{expected} ({field.description})"
-    return Fault(shown, found, expected)
+    return Fault(shown, found, expected, _renaming(variable, by_variable, environment) if kind == "missing" else "")
+
+
+def _renaming(variable: str, known: Iterable[str], environment: Environment) -> str:
+    """Say which variable that is set, and is no setting, may have been meant for one that is not."""
+    taken = {name for setting in known for name in (setting, environment.variable(setting))}
+    # 0.85 tells R2_BUKET_NAME (0.96) from DATABASE_TYPE, which is like DATABASE_URL (0.72).
+    near = get_close_matches(variable, [name for name in environment if name not in taken], n=1, cutoff=0.85)
+    return f"{near[0]} is set: rename it to {variable} if that is what was meant" if near else ""
 
 
 def _is_secret(annotation: object) -> bool:
