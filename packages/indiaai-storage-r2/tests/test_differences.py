@@ -147,13 +147,9 @@ async def test_a_bulk_delete_has_its_digest(server: R2Server, service: R2Storage
 
 @about(9)
 async def test_an_upload_does_not_wait_for_100(server: R2Server, service: R2StorageService) -> None:
-    """A PUT is over in less than the second for which a client would wait."""
-    await service.upload("first", b"content")
-    started = time.monotonic()
-
+    """A PUT does not announce itself, after which a client would wait for a second or more."""
     await service.upload("key", b"content")
 
-    assert time.monotonic() - started < 0.9
     assert "expect" not in server.requests[-1].headers
 
 

@@ -25,7 +25,7 @@ async def test_second_attempts_are_bounded_over_all_calls() -> None:
 
 async def test_a_turn_that_comes_after_the_deadline_is_no_attempt() -> None:
     """A call ends with the error it has when its next attempt would begin too late."""
-    policy = RetryPolicy(deadline_seconds=0.5, budget=RetryBudget(at_once=1, per_second=0.1))
+    policy = RetryPolicy(deadline_seconds=5, budget=RetryBudget(at_once=1, per_second=0.1))
     attempts = 0
     started = time.monotonic()
 
@@ -38,4 +38,4 @@ async def test_a_turn_that_comes_after_the_deadline_is_no_attempt() -> None:
         await policy.run(attempt)
 
     assert attempts == 2
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5

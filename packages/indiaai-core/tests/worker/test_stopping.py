@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import anyio
 import pytest
@@ -298,9 +297,8 @@ async def test_a_release_that_hangs_is_given_up(queue: FakeQueue, worker: Worker
         await anyio.sleep_forever()
 
     await queue.enqueue("process")
-    started = time.monotonic()
-    async with worker.running(queue):
-        await begun.wait()
-        worker.stop(grace_seconds=0)
 
-    assert time.monotonic() - started < 2
+    with anyio.fail_after(10):
+        async with worker.running(queue):
+            await begun.wait()
+            worker.stop(grace_seconds=0)
