@@ -101,7 +101,7 @@ async def test_nothing_waits_longer_in_a_worker_than_a_handler_takes() -> None:
 
     async def process(task: Task) -> None:
         waits.append(time.monotonic() - leased[task.id])
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.2)
 
     queue = Timed()
     for worker in workers:
@@ -113,7 +113,7 @@ async def test_nothing_waits_longer_in_a_worker_than_a_handler_takes() -> None:
 
     assert len(waits) == 80
     # A handler's time, and what a busy machine adds; leased without measure, the last would wait for ten.
-    assert max(waits) < 0.1 + 0.3
+    assert max(waits) < 0.2 + 1
 
 
 async def test_a_backend_that_cannot_give_back_is_not_asked_ahead_of_need(worker: Worker) -> None:
