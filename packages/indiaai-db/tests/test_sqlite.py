@@ -202,7 +202,7 @@ async def test_a_cancelled_statement_frees_the_lock_at_once(sqlite_service: Sqli
         task.cancel()
         await asyncio.wait([task])
 
-    with anyio.fail_after(2):
+    with anyio.fail_after(20):
         async with sqlite_service.session() as session:
             await session.execute(update(Account).values(balance=Account.balance + 1))
     assert await read_balance(sqlite_service) == 1
@@ -221,7 +221,7 @@ async def test_a_cancelled_wait_for_the_lock_leaves_nothing(sqlite_service: Sqli
     other.execute("ROLLBACK")
     other.close()
 
-    with anyio.fail_after(2):
+    with anyio.fail_after(20):
         async with sqlite_service.session() as session:
             await session.execute(update(Account).values(balance=Account.balance + 1))
     assert await read_balance(sqlite_service) == 1
