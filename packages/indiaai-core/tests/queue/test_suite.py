@@ -106,3 +106,43 @@ class TestSmallestQueue(QueueConformance):
     def service(self) -> SmallestQueue:
         """Give a queue."""
         return SmallestQueue()
+
+
+class PatientQueue(SmallestQueue):
+    """A backend that lets tasks wait and be retried, and has no way to be rid of those that wait."""
+
+    capabilities = frozenset({"delay", "retry"})
+
+    async def enqueue(self, task_name: str, task_data: Mapping[str, Any] | None = None, **options: Any) -> str:
+        """Put a task into the queue."""
+        delay = options.pop("delay", 0)
+        task = NewTask(task_name, {} if task_data is None else task_data, delay, **options)
+        if not delay:
+            return await super().enqueue(task_name, task_data, **options)
+        for name in (name for name in ("priority", "dedupe_key") if options.get(name)):
+            raise Unsupported(type(self).__name__, name.removesuffix("_key"))
+        return await self.plain.enqueue(task.name, task.data, delay=delay, max_attempts=task.max_attempts)
+
+    async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
+        """Try a task again."""
+        return await self.plain.retry(task, delay, error, traceback=traceback)
+
+
+class TestPatientQueue(QueueConformance):
+    """What waits when one sequence of calls ends does not come to the next."""
+
+    @pytest.fixture(scope="session")
+    @classmethod
+    def anyio_backend(cls) -> Backend:
+        """Run on virtual time."""
+        return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+    @pytest.fixture
+    def clock(self) -> LoopClock:
+        """Give the loop's clock, which is the queue's."""
+        return LoopClock()
+
+    @pytest.fixture
+    def service(self) -> PatientQueue:
+        """Give a queue."""
+        return PatientQueue()
