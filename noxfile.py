@@ -156,11 +156,11 @@ def pythons(session: nox.Session, name: str) -> None:
     run_tests(session, PACKAGES[name])
 
 
-for name in ("meta", "integration", "chaos"):
+for name in sorted({path.parent.name for path in ROOT.glob("tests/*/conftest.py")} - {"readme", "site"}):
 
     @nox.session(name=name, requires=["wheels"], default=name != "chaos")
     def together(session: nox.Session, name: str = name) -> None:
-        """The rules of the house (meta), all packages on real servers (integration), and on servers that fail (chaos)."""
+        """The rules (meta), plugins of before (compat), all on real servers (integration), and on ones that fail (chaos)."""
         install(session, needs_of_all())
         for folder in (f"tests/{name}", *map(str, ROOT.glob(f"packages/*/tests/{name}"))):
             run_pytest(session, folder)  # by itself: each package's tests have a `conftest` of their own

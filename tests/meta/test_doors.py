@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +15,7 @@ import pytest
 import house
 
 PUBLIC_NAMES = Path(__file__).parent / "public_names.txt"
+PUBLIC_SIGNATURES = Path(__file__).parent / "public_signatures.txt"
 
 DOORS = [(package, path) for package in house.packages() for path in sorted(package.source.rglob("__init__.py"))]
 MODULES = [(package, path) for package in house.packages() for path in sorted(package.source.rglob("*.py"))]
@@ -73,12 +76,51 @@ def test_public_names_are_counted(request: pytest.FixtureRequest) -> None:
     What is public is what the front doors export. Accept a change, and write its changelog fragment, with
     `nox -s meta -- --accept-public-names`.
     """
-    found = sorted(name for package in house.packages() for name in public_names(package))
-    if request.config.getoption("--accept-public-names"):
-        PUBLIC_NAMES.write_text("".join(f"{name}\n" for name in found), "utf-8")
-    known = PUBLIC_NAMES.read_text("utf-8").split()
+    found = [name for package in house.packages() for name in public_names(package)]
 
-    came, went = sorted(set(found) - set(known)), sorted(set(known) - set(found))
+    compare(found, PUBLIC_NAMES, request)
+
+
+def test_public_signatures_are_written_down(request: pytest.FixtureRequest) -> None:
+    """No parameter, default, result or field of what is public changes unnoticed.
+
+    docs/reference/compatibility.md says what may change in which release. Accept a change as for the names.
+    """
+    names = [name for package in house.packages() for name in public_names(package)]
+
+    found = [line for name in names for line in signatures(name)]
+
+    compare([re.sub(" at 0x[0-9a-f]+", "", line) for line in found], PUBLIC_SIGNATURES, request)
+
+
+def signatures(name: str) -> Iterator[str]:
+    """Give what a public function of ours is called with, or a class and its own public methods; nothing of other things."""
+    door, _, attribute = name.partition(":")
+    member = getattr(importlib.import_module(door), attribute)
+    if not str(getattr(member, "__module__", "")).startswith("indiaai_"):
+        return
+    if inspect.isfunction(member):
+        yield f"{name}{inspect.signature(member)}"
+    if not inspect.isclass(member) or ".testing" in name:  # a suite's tests are promises, which have numbers
+        return
+    fields = list(getattr(member, "model_fields", ()))  # pydantic writes the types in its own way, which changes
+    yield f"{name} {', '.join(fields)}" if fields else f"{name}({', '.join(base.__name__ for base in member.__bases__)})"
+    for own, value in sorted(vars(member).items()):
+        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if inspect.isfunction(function) and (own == "__init__" or not own.startswith("_")):
+            yield f"{name}.{own}{inspect.signature(function)}"
+        elif isinstance(value, property):
+            yield f"{name}.{own}"
+
+
+def compare(found: Iterable[str], known: Path, request: pytest.FixtureRequest) -> None:
+    """Hold what is public against what was written down, or write it down anew."""
+    lines = sorted(set(found))
+    if request.config.getoption("--accept-public-names"):
+        known.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    written = known.read_text("utf-8").splitlines()
+
+    came, went = sorted(set(lines) - set(written)), sorted(set(written) - set(lines))
 
     assert (came, went) == ([], []), f"came: {came}; went: {went}. To accept: nox -s meta -- --accept-public-names"
 
