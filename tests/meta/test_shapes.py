@@ -28,7 +28,7 @@ LONGER_PACKAGES = {
     "indiaai-queue-redis": 1500,
     # a whole layer with two backends (1,700), and what else its applications need: the outbox and its relay (350), the copy
     # between databases (230), fixtures for their tests (200)
-    "indiaai-db": 2700,
+    "indiaai-db": 3900,
     "indiaai-queue-memory": 700,  # also waiting for room, across event loops and threads
     # Also a file format that survives a power cut, reads without a thread (a system call that Python lacks) with a way
     # for each system that has it not, its own hand-over from threads, and the server of its own links.

@@ -82,7 +82,7 @@ class SqlalchemyDatabaseService(DatabaseService):
         """Ask, just before COMMIT, for what `_was_committed` needs to find the transaction again; None to do without.
 
         Args:
-            session: The session, whose work is flushed.
+            session: The session, whose work may not be flushed yet.
             is_repeatable: Whether the transaction will be done again if it was rolled back.
         """
         return None
@@ -183,11 +183,15 @@ class SqlalchemyDatabaseService(DatabaseService):
             sync_session_class=_ReadOnlyOrmSession if read_only else Session,
             join_transaction_mode="create_savepoint",
         )
+        is_closed = False
         try:
             yield session
-            await session.flush()  # in a read-only one, so that what was added and would be dropped is refused instead
-            if not read_only:
+            if read_only:
+                if session.new or session.deleted or session.dirty:
+                    await session.flush()  # so that what was added and would be dropped is refused instead
+            else:
                 await self._commit(session, is_repeatable=is_repeatable)
+                is_closed = True
         except (SQLAlchemyError, OSError) as error:
             await _undo(session)
             explained = self._explain_any(error, read_only=read_only)
@@ -195,12 +199,13 @@ class SqlalchemyDatabaseService(DatabaseService):
                 raise
             raise explained from error
         finally:
-            await _close(session)
+            if not is_closed:
+                await _close(session)
 
     async def _commit(self, session: AsyncSession, *, is_repeatable: bool) -> None:
         mark = await self._mark(session, is_repeatable=is_repeatable)
         try:
-            await session.commit()
+            await session.run_sync(_commit_and_close)
         except (SQLAlchemyError, OSError) as error:
             if not (isinstance(error, OSError) or getattr(error, "connection_invalidated", False)):
                 raise
@@ -222,6 +227,11 @@ class SqlalchemyDatabaseService(DatabaseService):
                 retry_after=1.0,
             )
         return self._explain(error, read_only=read_only) if isinstance(error, DBAPIError) else None
+
+
+def _commit_and_close(session: Session) -> None:
+    session.commit()
+    session.close()  # at once: a greenlet of its own for it would cost as much as a small statement
 
 
 async def _undo(session: AsyncSession) -> None:

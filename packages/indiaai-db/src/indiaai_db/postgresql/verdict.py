@@ -50,7 +50,8 @@ class Mark:
 
 
 async def mark(session: AsyncSession) -> Mark:
-    """Ask for the mark of a session's transaction."""
+    """Ask for the mark of a session's transaction, once all of its work is with the server."""
+    await session.flush()
     return Mark(*(await session.execute(_MARK)).one())
 
 

@@ -102,37 +102,50 @@ class Opener:
                 raise _configuration_error(self.path, "its file system cannot keep a write-ahead log", "a path on a local disk")
 
 
-def _try_to_begin(connection: sqlite3.Connection, busy_timeout_ms: int) -> bool:
-    # SQLite's own waiting cannot be cancelled and sleeps up to 100 ms at a time: here it must answer at once.
-    connection.execute("PRAGMA busy_timeout=0")
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if primary_code(error) != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    finally:
-        connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
-    return True
+class _ImmediateBeginning:
+    """Begins a transaction that may write as soon as no other connection does."""
 
+    def __init__(self, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
+        """Count the time from here."""
+        self._timeout_seconds = timeout_seconds
+        self._busy_timeout = f"PRAGMA busy_timeout={round(busy_timeout_seconds * 1000)}"
+        self._deadline = time.monotonic() + timeout_seconds
+        self._longest = 0.002
 
-async def begin_immediate(connection: SqliteConnection, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
-    """Begin a transaction that may write, as soon as no other connection does.
+    def try_to_begin(self, handle: sqlite3.Connection) -> bool:
+        """Begin, unless another connection writes."""
+        # SQLite's own waiting cannot be cancelled and sleeps up to 100 ms at a time: here it must answer at once.
+        handle.execute("PRAGMA busy_timeout=0")
+        try:
+            handle.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        finally:
+            handle.execute(self._busy_timeout)
+        return True
 
-    Raises:
-        TransactionConflict: Another connection held the database all the time.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    longest = 0.002
-    while not await connection.call(_try_to_begin, round(busy_timeout_seconds * 1000)):
-        if time.monotonic() > deadline:
+    async def pause(self) -> None:
+        """Wait for a random while, longer each time.
+
+        Raises:
+            TransactionConflict: Another connection held the database all the time.
+        """
+        if time.monotonic() > self._deadline:
             raise TransactionConflict(
-                f"Another connection kept the SQLite database locked for {timeout_seconds:g} s. Keep transactions short: "
+                f"Another connection kept the SQLite database locked for {self._timeout_seconds:g} s. Keep transactions short: "
                 "nothing slow belongs inside a session.",
                 retry_after=1.0,
             )
-        await anyio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
-        longest = min(longest * 1.5, 0.025)
+        await anyio.sleep(random.uniform(0, self._longest))  # noqa: S311 - no secret
+        self._longest = min(self._longest * 1.5, 0.025)
+
+
+async def begin_immediate(connection: SqliteConnection, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
+    """Begin a transaction that may write, with its first statement, as soon as no other connection does."""
+    beginning = _ImmediateBeginning(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
+    await connection.begin_with(beginning)
 
 
 def primary_code(error: BaseException | None) -> int | None:

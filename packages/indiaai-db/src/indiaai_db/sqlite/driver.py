@@ -12,17 +12,20 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import aiosqlite
 import anyio
 
-__all__ = ["SqliteConnection", "SqliteHandle"]
+from indiaai_db.sqlite.cursor import SqliteCursor
+
+__all__ = ["Beginning", "SqliteConnection", "SqliteHandle"]
 
 INTERRUPT_EVERY_SECONDS = 0.02
 
 _TRANSACTION_ENDINGS = frozenset({"commit", "rollback"})
 _ENDINGS = _TRANSACTION_ENDINGS | {"close"}
+_BUSY = object()
 
 
 class SqliteHandle(sqlite3.Connection):
@@ -36,6 +39,24 @@ class SqliteHandle(sqlite3.Connection):
         super().close()
 
 
+class Beginning(Protocol):
+    """How a transaction that may write begins, though others write too."""
+
+    def try_to_begin(self, handle: sqlite3.Connection) -> bool:
+        """Begin, in the thread, without waiting; or return False if another connection writes."""
+
+    async def pause(self) -> None:
+        """Wait before the next try, or raise because it was tried for long enough."""
+
+
+def _begin_and_call(beginning: Beginning, handle: sqlite3.Connection, function: Callable[[], Any]) -> Any:
+    return function() if beginning.try_to_begin(handle) else _BUSY
+
+
+def _nothing() -> None:
+    pass
+
+
 class SqliteConnection(aiosqlite.Connection):
     """One connection and its thread; for one task at a time."""
 
@@ -45,43 +66,73 @@ class SqliteConnection(aiosqlite.Connection):
         self._thread.daemon = True  # not the last one to keep the process alive
         self._stopping: asyncio.Future[Any] | None = None
         self._has_begun = False
+        self._beginning: Beginning | None = None
+
+    def cursor(self) -> SqliteCursor:  # type: ignore[override]  # it is made without the thread
+        """Return a cursor."""
+        return SqliteCursor(self)
+
+    def send(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function in the thread without waiting for it; it must not fail, and what follows comes after it."""
+        self._tx.put_nowait((None, partial(function, *arguments)))
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call `function(handle, *arguments)` in the connection's thread."""
-        return await self._execute(partial(function, self._conn), *arguments)
+        return await self._execute(function, self._conn, *arguments)
 
     async def begin_deferred(self) -> None:
-        """Begin a transaction that reads, without waiting for the thread: it cannot fail, and what follows comes after it."""
+        """Begin a transaction that reads, without waiting for the thread."""
         self._has_begun = True
-        self._tx.put_nowait((None, partial(self._conn.execute, "BEGIN")))
+        self.send(self._conn.execute, "BEGIN")
+
+    async def begin_with(self, beginning: Beginning) -> None:
+        """Begin a transaction that may write with its first statement, on one way to the thread."""
+        self._beginning = beginning
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._running or self._connection is None:
             raise ValueError("Connection closed")  # SQLAlchemy knows aiosqlite's error by these words
         name = getattr(fn, "__name__", "")
-        if name in _TRANSACTION_ENDINGS and not self._has_begun and not self._connection.in_transaction:
-            return None  # SQLAlchemy rolls back whatever it gives back: half of a short transaction's way to the thread
-        done = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
         if name in _ENDINGS:
-            self._has_begun = self._has_begun and name not in _TRANSACTION_ENDINGS
-            with anyio.CancelScope(shield=True):
-                return await asyncio.shield(done)
+            return await self._end(name, fn)
+        function = partial(fn, *args, **kwargs)
+        if self._beginning is None:
+            return await self._ask(function)
+        beginning, self._beginning = self._beginning, None
+        while (answer := await self._ask(partial(_begin_and_call, beginning, self._connection, function))) is _BUSY:
+            await beginning.pause()
+        return answer
+
+    async def _ask(self, function: Callable[[], Any]) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, function))
         try:
-            return await asyncio.shield(done)
+            return await done
         except asyncio.CancelledError:
-            await self._interrupt_until(done)
+            await self._interrupt()
             raise
 
-    async def _interrupt_until(self, done: asyncio.Future[Any]) -> None:
-        # Again and again: an interrupt that comes before the thread has begun the statement does nothing.
+    async def _end(self, name: str, function: Callable[..., Any]) -> Any:
+        assert self._connection is not None  # noqa: S101 - for the type checker
+        self._beginning = None
+        if name in _TRANSACTION_ENDINGS and not self._has_begun and not self._connection.in_transaction:
+            return None  # SQLAlchemy rolls back whatever it gives back: half of a short transaction's way to the thread
+        self._has_begun = self._has_begun and name not in _TRANSACTION_ENDINGS
+        done = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, function))
         with anyio.CancelScope(shield=True):
-            while not done.done():
+            return await asyncio.shield(done)
+
+    async def _interrupt(self) -> None:
+        """Interrupt the thread until it has come to the end of what it was asked for."""
+        reached = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((reached, _nothing))  # the thread works in order
+        with anyio.CancelScope(shield=True):
+            while not reached.done():
+                # Again and again: an interrupt that comes before the thread has begun the statement does nothing.
                 if self._connection is not None:
                     self._connection.interrupt()
-                await asyncio.wait([done], timeout=INTERRUPT_EVERY_SECONDS)
-        if not done.cancelled():
-            done.exception()  # seen, so that nobody is told of it
+                await asyncio.wait([reached], timeout=INTERRUPT_EVERY_SECONDS)
 
     async def ended(self) -> None:
         """Wait for the thread to end, so that it does not report to a loop that is closed by then."""
