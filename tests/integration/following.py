@@ -78,6 +78,11 @@ class Follower:
         """Where the terminal is."""
         return Path(self.run("pwd").strip())
 
+    def exported(self) -> dict[str, str]:
+        """Return what is set in the terminal."""
+        lines = self.run("env -0").split("\0")
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
     def write(self, name: str, text: str) -> None:
         """Write a file, or add the next piece to it."""
         path = self.folder / name
