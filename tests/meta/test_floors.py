@@ -23,6 +23,7 @@ FLOORS = {
     "selection": 1,
     "spelling": 1,
     "hooks": 1,
+    "mounts": 1,
     "platform": 2,
     "health": 2,
     "storage": 3,

@@ -354,3 +354,16 @@ async def test_a_wait_for_room_ends() -> None:
         await service.enqueue("process")
     with pytest.raises(QueueFull):
         await service.enqueue_many([NewTask("process")] * 3)
+
+
+@pytest.mark.parametrize(("processes", "count"), [("4", 1), ("1", 0), ("", 0), ("many", 0), (None, 0)])
+async def test_several_processes_are_told_of(monkeypatch: pytest.MonkeyPatch, processes: str | None, count: int) -> None:
+    """A server that is set up for several processes would have as many queues: an operator is told, and of one not."""
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", processes)
+
+    found = await InMemoryQueueService().caveats()
+
+    assert [fault.variable for fault in found] == ["QUEUE_TYPE"] * count
+    assert all("in each of 4 (WEB_CONCURRENCY)" in fault.found and "QUEUE_TYPE=redis" in fault.remedy for fault in found)

@@ -90,6 +90,11 @@ class Environment(Mapping[str, str]):
         """Return the variable that a person would set for `name` here: with the instance's prefix, if there is one."""
         return f"{self._prefix}{name.upper()}"
 
+    def given_by(self, name: str) -> str | None:
+        """Return the variable that gives `name` its value here: the instance's own, else the bare one, else None."""
+        own = self.variable(name)
+        return own if own in self else name.upper() if name in self else None
+
     def origin(self, name: str) -> str | None:
         """Return where a variable was read: `environment`, `code`, the dotenv file's name, or None if it is not set."""
         return self._origins.get(name.upper())

@@ -6,10 +6,10 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from indiaai_core.errors import Unsupported
+from indiaai_core.errors import Fault, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from indiaai_core.settings import BackendSettings
@@ -117,6 +117,17 @@ class Service(ABC):  # noqa: B024 - what must be implemented is each layer's to 
         """
         await self.check()
 
+    async def caveats(self) -> Sequence[Fault]:
+        """Return what an operator should know of a backend that serves: a store that forgets at a restart, a clock that is off.
+
+        `indiaai check` asks once, after `probe`, and warns of each; a start never asks. What cannot be found out is no
+        caveat, and a set-up that is as it should be has none. It leaves nothing behind. The default knows of none.
+
+        Returns:
+            What was found, what would be right, and the command or the change that mends it.
+        """
+        return ()
+
     async def aclose(self) -> None:
         """Release connections, files and tasks. Calling it again does nothing."""
 
@@ -131,7 +142,7 @@ class Service(ABC):  # noqa: B024 - what must be implemented is each layer's to 
         await self.aclose()
 
 
-def lifecycle_of(service: object, *names: str) -> Callable[[], Awaitable[None]]:
+def lifecycle_of(service: object, *names: str) -> Callable[[], Awaitable[Any]]:
     """Return the first of these methods that a service has, or one that does nothing.
 
     A stranger's interface need not extend `Service`; the platform asks it for no more than it has.

@@ -14,7 +14,7 @@ from indiaai_core.errors import ConfigurationError, Fault, InvalidSettings
 from indiaai_core.layers import Layer
 from indiaai_core.selection import Selection
 
-__all__ = ["ConfigurationWarning", "misspelt_variables", "point_out"]
+__all__ = ["ConfigurationWarning", "is_strict", "misspelt_variables", "point_out"]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -30,10 +30,15 @@ def point_out(selections: Iterable[Selection], environment: Environment) -> None
         InvalidSettings: There is one, and `INDIAAI_STRICT` is set.
     """
     faults = misspelt_variables(selections, environment)
-    if faults and environment.get("INDIAAI_STRICT", "").lower() in _TRUE:
+    if faults and is_strict(environment):
         raise InvalidSettings(faults)
     for fault in faults:
         warnings.warn(str(fault), ConfigurationWarning, stacklevel=3)
+
+
+def is_strict(environment: Environment) -> bool:
+    """Tell whether what is warned of is to be an error: `INDIAAI_STRICT=1`."""
+    return environment.get("INDIAAI_STRICT", "").lower() in _TRUE
 
 
 def misspelt_variables(selections: Iterable[Selection], environment: Environment) -> list[Fault]:

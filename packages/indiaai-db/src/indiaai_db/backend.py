@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,12 +20,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from indiaai_core.errors import BackendUnavailable, IndiaAIError
+from indiaai_core.errors import BackendUnavailable, Fault, IndiaAIError
 from indiaai_db.engines import Engines, LoopEngines
 from indiaai_db.errors import CommitUnknown, ReadOnlySession, TransactionConflict
 from indiaai_db.service import DatabaseService
 
+if TYPE_CHECKING:
+    from indiaai_db.history import History
+
 __all__ = ["SqlalchemyDatabaseService"]
+
+ALEMBIC_INI = Path("alembic.ini")
+"""Where the application's migrations are looked for, in the working directory."""
 
 T = TypeVar("T")
 
@@ -69,6 +75,11 @@ class SqlalchemyDatabaseService(DatabaseService):
     @abstractmethod
     async def _check_connection(self) -> None:
         """Prove that the database can serve, by statements that wait for nobody."""
+
+    @property
+    def _instance(self) -> str:
+        """The named instance whose database this is; empty for the main one."""
+        return ""
 
     def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
         """Keep other processes from changing the schema; the default leaves it to the transaction itself."""
@@ -168,6 +179,29 @@ class SqlalchemyDatabaseService(DatabaseService):
             raise self._explain_any(error, read_only=True) or BackendUnavailable(
                 f"The database fails its check: {_first_line(error)}"
             ) from error
+
+    async def probe(self) -> None:
+        """Check, and where the application's migrations are at hand (`alembic.ini`), that all of them have been run.
+
+        Raises:
+            ConfigurationError: Some have not.
+        """
+        await self.check()
+        history = await self._history()
+        if history is not None and history.pending and not history.unknown:
+            raise history.to_be_run()
+
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a database that is ahead of the migrations at hand: a newer version of the application was here."""
+        history = await self._history()
+        return [history.ahead()] if history is not None and history.unknown else []
+
+    async def _history(self) -> History | None:
+        if self._instance:  # the application's migrations are those of the main database
+            return None
+        from indiaai_db.history import read_history
+
+        return await read_history(self, ALEMBIC_INI)
 
     async def aclose(self) -> None:
         """Close all connections. Calling it again does nothing; a later use connects again."""

@@ -36,7 +36,7 @@ from indiaai_db.errors import MigrationFailed
 from indiaai_db.factory import get_database_service
 from indiaai_db.service import DatabaseService
 
-__all__ = ["MIGRATIONS_GROUP", "new_config", "run", "run_command", "upgrade", "write_folder"]
+__all__ = ["MIGRATIONS_GROUP", "find_folders", "new_config", "run", "run_command", "upgrade", "write_folder"]
 
 MIGRATIONS_GROUP = "indiaai.migrations"
 """The entry-point group in which plugins bring migrations; name: the prefix of their tables; object: their package."""
@@ -165,6 +165,11 @@ def new_config(path: Path) -> Config:
             faults=[Fault(str(path), "not there", expected, "indiaai db init")],
         )
     return Config(path)
+
+
+def find_folders(script: ScriptDirectory) -> list[str]:
+    """Return the folders of a history: the application's own, then those that plugins bring."""
+    return [*(str(folder) for folder in script._version_locations), *(plugin.folder for plugin in _find_plugins())]
 
 
 def write_folder(path: Path, folder: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from indiaai_core import BackendUnavailable, Counts, NewTask, QueueFull, QueueService, Task, TaskState, TaskStatus
+from indiaai_core import BackendUnavailable, Counts, Fault, NewTask, QueueFull, QueueService, Task, TaskState, TaskStatus
 from indiaai_core.queue import StatusUpdate, check_delay, check_limit
 from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.settings import MemorySettings
@@ -173,6 +174,16 @@ class InMemoryQueueService(QueueService):
     async def check(self) -> None:
         """Prove that the service is open."""
         self._open()
+
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a server that is set up for several processes (`WEB_CONCURRENCY`): each would have a queue of its own."""
+        processes = os.environ.get("WEB_CONCURRENCY", "").strip()
+        if not processes.isdecimal() or int(processes) < 2:
+            return []
+        found = f"'memory' is a queue of one process: in each of {processes} (WEB_CONCURRENCY) there would be another one"
+        return [
+            Fault("QUEUE_TYPE", found, "a queue that they share", "set QUEUE_TYPE=redis and REDIS_URL, or WEB_CONCURRENCY=1")
+        ]
 
     async def aclose(self) -> None:
         """End every call that waits, and let go of the queue: it is gone unless another service object shares it."""

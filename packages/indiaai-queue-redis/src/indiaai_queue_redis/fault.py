@@ -80,11 +80,14 @@ def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | Non
         return Fault("REDIS_QUEUE_NAME", f"that queue is kept in format {version}", "a queue in format 1", remedy)
     if isinstance(error, redis.NoPermissionError) or _has(said, "NOPERM", "ACL failure", "permissions to access"):
         found = f"its user may not do at {settings.server} what the queue needs"
-        return Fault("REDIS_URL", found, f"a user with the right to the keys {settings.base[:-2]}* and to scripts")
+        rights = f"'~{settings.base[:-2]}*' +@read +@write +@scripting +@connection +@blocking +time +info"
+        remedy = f"give the user of REDIS_URL these rights: redis-cli acl setuser NAME {rights}"
+        return Fault("REDIS_URL", found, "a user with the right to the queue's keys and to scripts", remedy)
     if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(
         said, "NOAUTH", "WRONGPASS", "unauthenticated"
     ):
-        return Fault("REDIS_URL", f"{settings.server} does not let its user in", "a user and a password that the server knows")
+        found, expected = f"{settings.server} does not let its user in", "a user and a password that the server knows"
+        return Fault("REDIS_URL", found, expected, "set REDIS_URL to redis://USER:PASSWORD@HOST:PORT/DATABASE with both")
     misfit = next((misfit for word, misfit in MISFITS.items() if word in said), None)
     return Fault("REDIS_URL", f"{settings.server} {misfit[0]}", misfit[1]) if misfit else None
 

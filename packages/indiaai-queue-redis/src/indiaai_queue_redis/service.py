@@ -222,6 +222,31 @@ class RedisQueueService(QueueService):
                 said = "Redis at %s drops tasks when it is full: its maxmemory-policy is %s. Set it to noeviction."
                 logger.warning(said, self._settings.server, policy)
 
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a server that forgets tasks when it restarts or drops them when it is full, where it lets its user ask."""
+        told = {name: await self._configured(name) for name in ("save", "appendonly", "maxmemory", "maxmemory-policy")}
+        change = 'redis-cli -u "$REDIS_URL" config set'
+        found: list[Fault] = []
+        if (told["save"], told["appendonly"]) == ("", "no"):
+            forgets = (
+                f"{self._settings.server} forgets all tasks when it restarts: it keeps neither a file of them nor snapshots"
+            )
+            found.append(Fault("REDIS_URL", forgets, "a server with an append-only file", f"{change} appendonly yes"))
+        if (told["maxmemory-policy"] or "").startswith("allkeys") and told["maxmemory"] != "0":
+            drops = f"{self._settings.server} drops tasks when it is full: its maxmemory-policy is {told['maxmemory-policy']}"
+            found.append(Fault("REDIS_URL", drops, "one that drops nothing", f"{change} maxmemory-policy noeviction"))
+        return found
+
+    async def _configured(self, name: str) -> str | None:
+        from redis.exceptions import RedisError
+
+        try:
+            told = await self.client.config_get(name)
+        except (RedisError, OSError):  # a user may lack the right to ask, and some providers answer nobody
+            return None
+        value = told.get(name, told.get(name.encode())) if isinstance(told, Mapping) else None
+        return value.decode() if isinstance(value, bytes) else value
+
     async def aclose(self) -> None:
         """Close the connections of all event loops of this process."""
         await self._links.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import anyio
 
 from indiaai_core.errors import Fault, InvalidRequest, InvalidSettings
+from indiaai_core.mounts import forgetful_mount
 from indiaai_core.platform import request_origin
 from indiaai_core.storage import (
     DEFAULT_CHUNK_SIZE,
@@ -243,6 +244,16 @@ class LocalStorageService(StorageService):
                 found = Fault("LOCAL_STORAGE_PATH", f"{self._tree.root} ({error.strerror})", expected)
                 raise InvalidSettings([found]) from error
             raise fault from error
+
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a directory in memory, which a restart empties."""
+        mount = forgetful_mount(self._tree.root)
+        if mount is None:
+            return []
+        found = f"{self._tree.root} is in memory: a restart of this machine empties {mount}"
+        return [
+            Fault("LOCAL_STORAGE_PATH", found, "a directory on a disk", "set LOCAL_STORAGE_PATH to one, or mount one there")
+        ]
 
     async def aclose(self) -> None:
         """Let the worker threads end, and close the folders that are held open."""

@@ -21,12 +21,21 @@ from indiaai_core import (
 from indiaai_storage_r2.lean.failures import Unanswered
 from indiaai_storage_r2.settings import R2Settings
 
-__all__ = ["RequestRefused", "client_errors", "translate"]
+__all__ = ["RequestRefused", "client_errors", "clock_skew", "describe_skew", "translate"]
 
-_TOKEN = ("R2_ACCESS_KEY_ID", "the access key id of a token that is valid here; a new one may take a minute")
-_RIGHTS = ("R2_ACCESS_KEY_ID", "a token that may read and write the objects of R2_BUCKET_NAME")
-_BUCKET = ("R2_BUCKET_NAME", "a bucket that exists at this endpoint and in this R2_JURISDICTION")
-_CLOCK = ("the clock of this machine", "the right time within 15 minutes")
+_MAKE_ONE = "make a token in the dashboard under *R2*, *Manage API tokens*, and set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY"
+_TOKEN = ("R2_ACCESS_KEY_ID", "the access key id of a token that is valid here; a new one may take a minute", _MAKE_ONE)
+_RIGHTS = (
+    "R2_ACCESS_KEY_ID",
+    "a token that may read and write the objects of R2_BUCKET_NAME",
+    "give the token *Object Read & Write* for the bucket {bucket} in the dashboard under *R2*, *Manage API tokens*",
+)
+_BUCKET = (
+    "R2_BUCKET_NAME",
+    "a bucket that exists at this endpoint and in this R2_JURISDICTION",
+    "make it (npx wrangler r2 bucket create {bucket}), or set R2_BUCKET_NAME to one that is there",
+)
+_CLOCK = ("the clock of this machine", "the right time within 15 minutes", "set it by the network: timedatectl set-ntp true")
 _SETTINGS = {
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
@@ -34,13 +43,29 @@ _SETTINGS = {
     "InvalidAccessKeyId": _TOKEN,
     "AuthorizationHeaderMalformed": _TOKEN,
     "401": _TOKEN,
-    "SignatureDoesNotMatch": ("R2_SECRET_ACCESS_KEY", "the secret that belongs to R2_ACCESS_KEY_ID"),
-    "ExpiredToken": ("R2_SESSION_TOKEN", "temporary credentials that have not expired"),
-    "InvalidToken": ("R2_SESSION_TOKEN", "the session token that came with R2_ACCESS_KEY_ID; none where it has none"),
+    "SignatureDoesNotMatch": (
+        "R2_SECRET_ACCESS_KEY",
+        "the secret that belongs to R2_ACCESS_KEY_ID",
+        f"set both from one token; a secret is shown once: where it is lost, {_MAKE_ONE}",
+    ),
+    "ExpiredToken": ("R2_SESSION_TOKEN", "temporary credentials that have not expired", "ask for new ones, and set all three"),
+    "InvalidToken": (
+        "R2_SESSION_TOKEN",
+        "the session token that came with R2_ACCESS_KEY_ID; none where it has none",
+        "set it as it came with the key, or take R2_SESSION_TOKEN away",
+    ),
     "RequestTimeTooSkewed": _CLOCK,
     "ExpiredRequest": _CLOCK,
-    "NotEntitled": ("R2_ACCOUNT_ID", "an account that R2 is enabled in, which the dashboard does under *R2*"),
-    "InvalidRegionName": ("R2_ENDPOINT_URL", "a store that takes the region 'auto'"),
+    "NotEntitled": (
+        "R2_ACCOUNT_ID",
+        "an account that R2 is enabled in, which the dashboard does under *R2*",
+        "enable R2 there, or set R2_ACCOUNT_ID to the account that has the bucket",
+    ),
+    "InvalidRegionName": (
+        "R2_ENDPOINT_URL",
+        "a store that takes the region 'auto'",
+        "set R2_ENDPOINT_URL to R2's, or a store like it",
+    ),
     "AccessDenied": _RIGHTS,
     "403": _RIGHTS,
 }
@@ -137,12 +162,33 @@ def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, s
     if code == "InvalidArgument" and "access key" in said:  # R2's word for an id of another length than its own have
         code = "InvalidAccessKeyId"
     if code in _SETTINGS:
-        variable, expected = map(settings.variables, _SETTINGS[code])
-        fault = Fault(variable, f"{settings.endpoint} answers {said}", expected)
+        variable, expected, remedy = map(settings.variables, _SETTINGS[code])
+        found = f"{settings.endpoint} answers {said}"
+        seconds = clock_skew(response) if _SETTINGS[code] is _CLOCK else None
+        if seconds is not None:
+            found += f"; {describe_skew(seconds)}"
+        fault = Fault(variable, found, expected, remedy.format(bucket=settings.bucket_name))
         return ConfigurationError(f"{asked} was refused. {fault}.", faults=[fault])
     if code in _TOO_MUCH:
         return InvalidRequest(f"{asked} was refused: {said}. It is larger than the store allows.")
     return RequestRefused(f"{asked} was refused by {settings.endpoint}: {said}.", code=code, status=status)
+
+
+def clock_skew(response: Mapping[str, Any]) -> float | None:
+    """Return how many seconds this machine's clock is ahead of the store's, by an answer; None where that does not say.
+
+    Args:
+        response: An answer, or a refusal, in boto3's form.
+    """
+    text = ((response.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}).get("date", "")
+    with suppress(ValueError, TypeError):  # absent, malformed, or without a zone
+        return (datetime.now(UTC) - parsedate_to_datetime(text)).total_seconds()
+    return None
+
+
+def describe_skew(seconds: float) -> str:
+    """Say how far this machine's clock is off."""
+    return f"it is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the store's"
 
 
 def _retry_after(status: int, headers: Mapping[str, str]) -> float | None:

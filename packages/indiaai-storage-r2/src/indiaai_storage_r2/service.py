@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC
 from functools import partial
@@ -14,6 +14,8 @@ from urllib.parse import quote
 from indiaai_core import (
     BackendUnavailable,
     ConfigurationError,
+    Fault,
+    IndiaAIError,
     InvalidRequest,
     ObjectInfo,
     ObjectNotFound,
@@ -37,7 +39,7 @@ from indiaai_core.storage import (
 from indiaai_storage_r2.client import Connection
 from indiaai_storage_r2.copies import Copy
 from indiaai_storage_r2.downloads import DamagedObject, Reader
-from indiaai_storage_r2.errors import RequestRefused
+from indiaai_storage_r2.errors import RequestRefused, clock_skew, describe_skew
 from indiaai_storage_r2.listings import list_entries
 from indiaai_storage_r2.metadata import decode_metadata, encode_metadata
 from indiaai_storage_r2.retries import RetryPolicy
@@ -52,6 +54,7 @@ __all__ = ["R2StorageService"]
 _SMALL_CHUNKS_BYTES, _MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256 * 1024, 64 * 1024, 4 * 1024 * 1024
 _DOWNLOAD_ATTEMPTS = 3
 _CHECK_RETRIES = RetryPolicy(deadline_seconds=1.0)  # a health check has two seconds
+_MAX_SKEW_SECONDS = 60.0
 _NO_SUCH_KEY = "indiaai-check/no-such-object"
 
 
@@ -250,6 +253,21 @@ class R2StorageService(StorageService):
                 )
             except (ConfigurationError, StorageError):
                 raise refusal from refusal.__cause__
+
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a clock that is off by more than a minute: links then expire too early or too late."""
+        ask: Any = {"Bucket": self._bucket, "Key": _NO_SUCH_KEY}
+        answer: Mapping[str, Any]
+        try:
+            answer = await self._connection.exchange(
+                lambda client: client.head_object(**ask), key=_NO_SUCH_KEY, retries=_CHECK_RETRIES
+            )
+        except IndiaAIError as refusal:
+            answer = getattr(refusal.__cause__, "response", {})
+        seconds = clock_skew(answer)
+        if seconds is None or abs(seconds) <= _MAX_SKEW_SECONDS:
+            return []
+        return [Fault("the clock of this machine", describe_skew(seconds), "the right time", "timedatectl set-ntp true")]
 
     async def aclose(self) -> None:
         """Let calls that are under way end, and close the connections; a call after that opens new ones."""

@@ -95,6 +95,11 @@ class R2Settings(BackendSettings):
         region = f".{self.jurisdiction}" if self.jurisdiction else ""
         return self.endpoint_url or f"https://{self.account_id}{region}.r2.cloudflarestorage.com"
 
+    @property
+    def server(self) -> str:
+        """Where the bucket is, as it may be shown."""
+        return f"{self.endpoint}/{self.bucket_name}"
+
     def variables(self, text: str) -> str:
         """Return a text with the variables that a person would set: those of the instance that the settings were made for."""
         return text.replace("R2_", self._prefix)

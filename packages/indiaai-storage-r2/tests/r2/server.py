@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from email.utils import format_datetime
 from typing import cast
 
 from r2 import listing, multipart, objects
@@ -243,6 +244,8 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _write(self, answer: Answer, method: str, *, cut_after: int | None = None) -> None:
         lines = [f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, 'Unknown')}"]
+        if self.store.tells_time:
+            lines.append(f"Date: {format_datetime(self.store.now(), usegmt=True)}")
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         if "Transfer-Encoding" not in answer.headers and answer.status not in (204, 304):
             lines.append(f"Content-Length: {len(answer.body)}")

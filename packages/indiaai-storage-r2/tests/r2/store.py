@@ -63,6 +63,7 @@ class Store:
         ignores_conditions: Whether If-Match of reads is ignored, as lax stores do.
         locked_prefixes: Below these places no object is replaced or deleted.
         clock_offset: How far the server's clock is ahead.
+        tells_time: Whether answers have a Date.
     """
 
     objects: dict[str, StoredObject] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class Store:
     ignores_conditions: bool = False
     locked_prefixes: tuple[str, ...] = ()
     clock_offset: timedelta = timedelta(0)
+    tells_time: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
     numbers: count[int] = field(default_factory=lambda: count(1))
     last_writes: dict[str, float] = field(default_factory=dict)

@@ -65,11 +65,13 @@ def _plugins(*, json: Json = False) -> None:
     show_plugins(as_json=json)
 
 
-def _check(*, json: Json = False) -> None:
-    """Check the settings and make a live round trip through each selected backend; exit 1 where one fails."""
+def _check(
+    *, json: Json = False, strict: Annotated[bool, typer.Option("--strict", help="Fail at warnings, too.")] = False
+) -> None:
+    """Check the installation and the settings, and make a live round trip through each backend; exit 1 where one fails."""
     from indiaai_core.cli.check import run_checks
 
-    raise typer.Exit(run_checks(as_json=json))
+    raise typer.Exit(run_checks(as_json=json, is_strict_asked=strict))
 
 
 def _worker(

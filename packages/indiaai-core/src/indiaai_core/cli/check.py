@@ -1,111 +1,228 @@
-"""`indiaai check`: settings, then a live round trip through each selected backend, side by side."""
+"""`indiaai check`: what is installed, the settings, then a live round trip through each selected backend, side by side."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import anyio
 
+from indiaai_core.cli.installation import stale_installs, unmet_requirements
 from indiaai_core.cli.output import print_check, print_json, print_notes
-from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
+from indiaai_core.environment import Environment
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
 from indiaai_core.layers import lifecycle_of
 from indiaai_core.platform import Platform
 from indiaai_core.scan import examine
-from indiaai_core.selection import Selection
+from indiaai_core.selection import Selection, declared_slots, select
+from indiaai_core.spelling import ConfigurationWarning, is_strict, misspelt_variables
 
 __all__ = ["run_checks"]
 
-PROBE_TIMEOUT_SECONDS = 5.0
-"""How long one backend's round trip may take before it counts as failed."""
+PROBE_TIMEOUT_SECONDS = 3.2
+"""How long one backend's round trip may take before it counts as failed: with start and end, all is said within 5 s."""
+
+GRACE_SECONDS = 0.4
+"""How much longer the round trips together may take, and then the services to close, before nobody waits for them."""
+
+leave = os._exit
+"""Ends the process where a thread still waits for a backend: the interpreter's own end would wait for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What one check found."""
+    """What one check found; a caveat is ok unless warnings are errors."""
 
     name: str
     is_ok: bool
     detail: str
     remedy: str = ""
+    is_caveat: bool = False
 
 
-def run_checks(*, as_json: bool) -> int:
-    """Run all checks, print what they found, and return the exit status: 0 if all is well, 1 if not."""
-    show: Callable[[_Result], None] = (lambda _: None) if as_json else _print
+class _Report:
+    """What was found so far, shown as it comes unless a program reads it; closed, it takes no more."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.results: list[_Result] = []
+        self._as_json = as_json
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_ok(self) -> bool:
+        return all(result.is_ok for result in self.results)
+
+    def add(self, results: Iterable[_Result]) -> None:
+        with self._lock:
+            for result in () if self._is_closed else results:
+                self.results.append(result)
+                if not self._as_json:
+                    print_check(
+                        result.name, result.detail, is_ok=result.is_ok, is_caveat=result.is_caveat, remedy=result.remedy
+                    )
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+
+
+def run_checks(*, as_json: bool, is_strict_asked: bool = False) -> int:
+    """Run all checks, print what they found, and return the exit status: 0 if all is well, 1 if not.
+
+    Args:
+        as_json: Whether a program reads it.
+        is_strict_asked: Whether what is warned of fails; `INDIAAI_STRICT=1` does the same.
+    """
+    report = _Report(as_json=as_json)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigurationWarning)  # what it says is found, and shown, here
+        is_over = _check_all(report, is_strict_asked=is_strict_asked)
     notes = [str(problem) for problem in examine()]
-    results = anyio.run(_check_all, show)
     if as_json:
-        print_json(
-            {"ok": all(result.is_ok for result in results), "checks": [asdict(result) for result in results], "notes": notes}
-        )
+        print_json({"ok": report.is_ok, "checks": [asdict(result) for result in report.results], "notes": notes})
     else:
         print_notes(notes)
-    return 0 if all(result.is_ok for result in results) else 1
+    status = 0 if report.is_ok else 1
+    if not is_over:
+        sys.stdout.flush()
+        leave(status)
+    return status
 
 
-def _print(result: _Result) -> None:
-    print_check(result.name, result.detail, is_ok=result.is_ok, remedy=result.remedy)
-
-
-async def _check_all(show: Callable[[_Result], None]) -> list[_Result]:
+def _check_all(report: _Report, *, is_strict_asked: bool) -> bool:
+    """Check, and return whether all that was begun is over."""
     platform = Platform()
-    results = _check_settings(platform)
-    for result in results:
-        show(result)
-    if not all(result.is_ok for result in results):
-        return results
-
-    async def probe(selection: Selection) -> None:
-        result = await _probe(platform, selection)
-        results.append(result)
-        show(result)
-
+    report.add(_failed(stale_installs()))
     try:
-        async with anyio.create_task_group() as group:
-            for selection in platform.prepare():
-                group.start_soon(probe, selection)
-    finally:
-        await platform.aclose()
-    return results
-
-
-def _check_settings(platform: Platform) -> list[_Result]:
-    try:
-        selections = platform.prepare()
+        environment = platform.environment
     except ConfigurationError as error:
-        if not error.faults:
-            return [_Result("settings", False, str(error))]
-        return [
-            _Result(fault.variable, False, f"{fault.found}, expected {fault.expected}", fault.remedy) for fault in error.faults
-        ]
-    found = ", ".join(f"{selection.slot}={selection.backend.__name__}" for selection in selections)
-    return [_Result("settings", True, found or "no layer is selected")]
+        report.add(_wrong(error))
+        return True
+    is_firm = is_strict_asked or is_strict(environment)
+    selections = _select_all(environment, report)
+    report.add(_failed(unmet_requirements(selections, environment)))
+    report.add(_caveats("", misspelt_variables(selections, environment), is_firm=is_firm))
+    return _Round(platform, selections, report, is_firm=is_firm).run()
 
 
-async def _probe(platform: Platform, selection: Selection) -> _Result:
-    slot = selection.slot
-    started = time.perf_counter()
-    error: IndiaAIError | None = None
-    try:
-        service: Any = platform.get_service(slot.layer, slot.instance)
-        with anyio.fail_after(PROBE_TIMEOUT_SECONDS):
-            await lifecycle_of(service, "probe", "check")()
-    except TimeoutError:
-        error = BackendUnavailable(f"no answer within {PROBE_TIMEOUT_SECONDS:g} s")
-    except IndiaAIError as raised:
-        error = raised
-    except Exception as raised:  # noqa: BLE001 - a stranger's backend may raise anything, and the others are to be checked
-        error = IndiaAIError(f"{type(raised).__name__}: {raised}")
-    if error is None:
-        return _Result(str(slot), True, f"{selection.backend.__name__}: round trip in {time.perf_counter() - started:.3f} s")
-    remedies = [fault.remedy for fault in getattr(error, "faults", ()) if fault.remedy]
-    return _Result(str(slot), False, f"{selection.backend.__name__}: {error}", "; ".join(remedies) or _advice(error))
+def _select_all(environment: Environment, report: _Report) -> list[Selection]:
+    """Find what fills each slot; those that nothing fills are reported, and the others tried all the same."""
+    selections: list[Selection] = []
+    is_ok = True
+    for slot in declared_slots(environment):
+        try:
+            selections.append(select(slot, environment))
+        except ConfigurationError as error:
+            is_ok = False
+            report.add(_wrong(error))
+    if is_ok:
+        found = ", ".join(f"{selection.slot}={selection.backend.__name__}" for selection in selections)
+        report.add([_Result("settings", True, found or "no layer is selected")])
+    return selections
 
 
-def _advice(error: IndiaAIError) -> str:
-    if isinstance(error, BackendUnavailable):
-        return "see that the server runs and that the variables name it"
-    return "see the backend's page in the documentation"
+class _Round:
+    """The round trips through all selected backends: in a thread, which is left alone when it takes too long."""
+
+    def __init__(self, platform: Platform, selections: Sequence[Selection], report: _Report, *, is_firm: bool) -> None:
+        self._platform = platform
+        self._report = report
+        self._is_firm = is_firm
+        self._pending = {str(selection.slot): selection for selection in selections}
+        self._answered = threading.Event()
+
+    def run(self) -> bool:
+        """Make them, and return whether the thread is over."""
+        thread = threading.Thread(target=anyio.run, args=(self._probe_all,), name="indiaai-check", daemon=True)
+        thread.start()
+        if not self._answered.wait(PROBE_TIMEOUT_SECONDS + GRACE_SECONDS):
+            self._report.add([self._failure(selection, _late()) for selection in list(self._pending.values())])
+        self._report.close()
+        thread.join(GRACE_SECONDS)
+        return not thread.is_alive()
+
+    async def _probe_all(self) -> None:
+        async with anyio.create_task_group() as group:
+            for selection in list(self._pending.values()):
+                group.start_soon(self._probe, selection)
+        self._answered.set()
+        await self._platform.aclose()
+
+    async def _probe(self, selection: Selection) -> None:
+        slot, name = selection.slot, selection.backend.__name__
+        started = time.perf_counter()
+        try:
+            service: Any = self._platform.get_service(slot.layer, slot.instance)
+            with anyio.fail_after(PROBE_TIMEOUT_SECONDS):
+                await lifecycle_of(service, "probe", "check")()
+            seconds = time.perf_counter() - started
+            trip = _Result(str(slot), True, f"{name}: round trip in {seconds:.3f} s")
+            found = await _ask_for_caveats(service, PROBE_TIMEOUT_SECONDS - seconds)
+            results = [trip, *_caveats(f"{slot}: ", found, is_firm=self._is_firm)]
+        except TimeoutError:
+            results = [self._failure(selection, _late())]
+        except IndiaAIError as raised:
+            results = [self._failure(selection, raised)]
+        except Exception as raised:  # noqa: BLE001 - a stranger's backend may raise anything, and the others are to be checked
+            results = [self._failure(selection, IndiaAIError(f"{type(raised).__name__}: {raised}"))]
+        self._report.add(results)
+        self._pending.pop(str(slot))
+
+    def _failure(self, selection: Selection, error: IndiaAIError) -> _Result:
+        faults: Sequence[Fault] = getattr(error, "faults", ())
+        remedies = dict.fromkeys(fault.remedy for fault in faults if fault.remedy)
+        detail = str(error)
+        for remedy in remedies:  # which is told by itself
+            detail = detail.replace(f"; {remedy}", "")
+        remedy = "; ".join(remedies) or _advice(error, selection, self._platform.environment)
+        return _Result(str(selection.slot), False, f"{selection.backend.__name__}: {detail}", remedy)
+
+
+def _late() -> BackendUnavailable:
+    return BackendUnavailable(f"no answer within {PROBE_TIMEOUT_SECONDS:g} s")
+
+
+async def _ask_for_caveats(service: Any, seconds: float) -> Sequence[Fault]:
+    with anyio.move_on_after(seconds):
+        return await lifecycle_of(service, "caveats")() or ()
+    return ()
+
+
+def _wrong(error: ConfigurationError) -> list[_Result]:
+    return list(_failed(error.faults)) or [_Result("settings", False, str(error))]
+
+
+def _failed(faults: Iterable[Fault]) -> Iterator[_Result]:
+    for fault in faults:
+        yield _Result(fault.variable, False, f"{fault.found}, expected {fault.expected}", fault.remedy)
+
+
+def _caveats(where: str, faults: Iterable[Fault], *, is_firm: bool) -> Iterator[_Result]:
+    for fault in faults:
+        detail = f"{fault.found}, expected {fault.expected}"
+        yield _Result(f"{where}{fault.variable}", not is_firm, detail, fault.remedy, is_caveat=True)
+
+
+def _advice(error: IndiaAIError, selection: Selection, environment: Environment) -> str:
+    if not isinstance(error, BackendUnavailable):
+        return "see the backend's page in the documentation"
+    place = getattr(selection.settings, "server", "")
+    what = place if isinstance(place, str) and place else "it"
+    variables = ", ".join(_given(selection, environment.for_instance(selection.slot.instance)))
+    named = f"as {variables} say" if variables else "which is the default: no variable of its own is set"
+    return f"see that {what} runs and can be reached from here, {named}"
+
+
+def _given(selection: Selection, environment: Environment) -> Iterator[str]:
+    if selection.settings is not None:
+        from indiaai_core.settings import field_variables
+
+        for variables in field_variables(type(selection.settings)).values():
+            yield from filter(None, map(environment.given_by, variables))

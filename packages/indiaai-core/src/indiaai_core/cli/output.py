@@ -54,10 +54,11 @@ def print_text(text: str) -> None:
     sys.stdout.write(f"{_printable(text)}\n")
 
 
-def print_check(name: str, detail: str, *, is_ok: bool, remedy: str = "") -> None:
-    """Print what one check found, and what mends it."""
-    _write("ok  " if is_ok else "FAIL", f"{name}: {detail}", colour="32" if is_ok else "31")
-    if remedy and not is_ok:
+def print_check(name: str, detail: str, *, is_ok: bool, is_caveat: bool = False, remedy: str = "") -> None:
+    """Print what one check found, and what mends it; a caveat is a warning unless it is not ok."""
+    label, colour = ("FAIL", "31") if not is_ok else ("warn", "33") if is_caveat else ("ok  ", "32")
+    _write(label, f"{name}: {detail}", colour=colour)
+    if remedy and (is_caveat or not is_ok):
         _write("    ", f"to mend it: {remedy}", colour="0")
 
 
@@ -121,5 +122,5 @@ def _write(label: str, text: str, *, colour: str) -> None:
     import os
 
     text = _printable(text)
-    is_plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    is_plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR")
     sys.stdout.write(f"{label} {text}\n" if is_plain else f"\x1b[{colour}m{label}\x1b[0m {text}\n")

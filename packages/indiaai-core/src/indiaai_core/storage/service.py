@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 
-from indiaai_core.errors import ObjectNotFound, StorageError, Unsupported
+from indiaai_core.errors import ObjectNotFound, Unsupported
 from indiaai_core.layers import Service
 from indiaai_core.storage.keys import check_range, normalize_key
 from indiaai_core.storage.options import refuse_unknown_options
+from indiaai_core.storage.probe import Probe
 
 __all__ = ["DEFAULT_CHUNK_SIZE", "FileData", "ObjectInfo", "StorageService"]
 
@@ -278,21 +278,14 @@ class StorageService(Service):
         raise Unsupported(type(self).__name__, "list")
 
     async def probe(self) -> None:
-        """Store, read and delete a small object under `indiaai-check/`.
+        """Store, read, list and delete a small object under `indiaai-check/`, each of which a token may forbid.
 
         Raises:
-            StorageError: What was read is not what was stored.
-            IndiaAIError: A step failed.
+            ConfigurationError: Some of it is refused; the one error says what, and names every fault.
+            StorageError: What was read is not what was stored, or a step failed.
+            BackendUnavailable: The store does not answer.
         """
-        await self.check()
-        key, content = f"indiaai-check/{os.urandom(16).hex()}", b"indiaai check"
-        await self.upload(key, content, "text/plain")
-        try:
-            found = await self.download(key)
-        finally:
-            await self.delete(key)
-        if found != content:
-            raise StorageError(f"The object {key!r} did not come back as it was stored.")
+        await Probe(self).run()
 
     async def copy(self, source_key: str, target_key: str) -> str:
         """Copy an object within the store: content, content type and all else that `upload` takes, all or nothing.

@@ -44,7 +44,7 @@ class Operation:
 Around = Callable[[Operation], Callable[..., Any]]
 """Takes an operation, and returns what is called in its place: something of the same kind."""
 
-_LIFECYCLE = frozenset({"check", "probe", "aclose"})
+_LIFECYCLE = frozenset({"check", "probe", "caveats", "aclose"})
 _ITERATORS = ("AsyncIterator", "AsyncIterable", "AsyncGenerator")
 _CONTEXTS = ("AbstractAsyncContextManager", "AsyncContextManager")
 
@@ -52,9 +52,9 @@ _CONTEXTS = ("AbstractAsyncContextManager", "AsyncContextManager")
 def delegate(service: Any, *, interface: type[Any], around: Around, attributes: Mapping[str, Any] | None = None) -> Any:
     """Return a service that is an instance of the interface and hands every call to another one.
 
-    Attributes, and the lifecycle (`check`, `probe`, `aclose`), go through as they are; each asynchronous operation of the
-    interface goes through what `around` makes of it, once, here: a call then costs what `around` adds and no look-up.
-    What the service has beyond the interface stays reachable.
+    Attributes, and the lifecycle (`check`, `probe`, `caveats`, `aclose`), go through as they are; each asynchronous
+    operation of the interface goes through what `around` makes of it, once, here: a call then costs what `around` adds and
+    no look-up. What the service has beyond the interface stays reachable.
 
     Args:
         service: The service that does the work.

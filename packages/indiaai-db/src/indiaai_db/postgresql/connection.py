@@ -19,6 +19,8 @@ __all__ = ["Opener", "close_for_good"]
 
 GOODBYE_SECONDS = 2.0
 
+_COPY = "copy the URL from the provider's page anew"
+
 REPLICA_RETRY_SECONDS = 5.0
 """For how long a replica that did not answer is left out."""
 
@@ -104,19 +106,20 @@ def _explain_opening(error: Exception, url: PostgresqlUrl) -> IndiaAIError:
     state = getattr(error, "sqlstate", None) or ""
     reason = str(error).partition("\n")[0] or type(error).__name__
     refusals = {
-        "28": ("the server refuses the user or the password", "a user and password that may log in"),
-        "3D": ("there is no such database", "a database that exists"),
-        "42": ("the server refuses a parameter of the URL", "parameters that the server knows"),
+        "28": ("the server refuses the user or the password", "a user and password that may log in", _COPY),
+        "3D": ("there is no such database", "a database that exists", f"make it: createdb {url.shown.rpartition('/')[2]}"),
+        "42": ("the server refuses a parameter of the URL", "parameters that the server knows", "take what follows ? away"),
     }
     if state[:2] in refusals:
-        found, expected = refusals[state[:2]]
+        found, expected, remedy = refusals[state[:2]]
     elif isinstance(error, ssl.SSLCertVerificationError):
         found, expected = "the server's certificate is not trusted", "an sslmode and sslrootcert that fit the server"
+        remedy = "add ?sslmode=verify-full&sslrootcert=PATH with the file that the provider gives"
     elif isinstance(error, (ValueError, asyncpg.ClientConfigurationError)):
-        found, expected = "the driver does not take the URL", "a URL as the provider prints it"
+        found, expected, remedy = "the driver does not take the URL", "a URL as the provider prints it", _COPY
     else:
         return BackendUnavailable(f"PostgreSQL at {url.shown} does not answer: {reason}")
     return ConfigurationError(
         f"DATABASE_URL: {found} at {url.shown} ({reason}). Set it to {expected}.",
-        faults=[Fault("DATABASE_URL", f"{found} at {url.shown}", expected)],
+        faults=[Fault("DATABASE_URL", f"{found} at {url.shown}", expected, remedy)],
     )

@@ -169,6 +169,10 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
             return BackendUnavailable(f"PostgreSQL at {self._url.shown} broke off ({state or 'connection lost'}: {reason}).")
         return None
 
+    @property
+    def _instance(self) -> str:
+        return self._settings.instance
+
     async def _check_connection(self) -> None:
         async with self._engines.current().writer.connect() as connection:
             # Of a CockroachDB every node takes writes, unless the role or the database says otherwise.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
+from indiaai_core.environment import Environment
 from indiaai_core.settings import BackendSettings, SettingsConfigDict
 from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
 
@@ -65,3 +66,15 @@ class PostgresqlSettings(BackendSettings):
     prepared_statements: bool = Field(
         default=False, description="keep prepared statements: faster on a connection of one's own, wrong behind a pooler"
     )
+
+    _instance: str = PrivateAttr(default_factory=lambda: Environment.current().instance)
+
+    @property
+    def instance(self) -> str:
+        """The named instance that the settings were made for; empty for the main one."""
+        return self._instance
+
+    @property
+    def server(self) -> str:
+        """Where the database is, as it may be shown: without user and password."""
+        return PostgresqlUrl.parse(self.url.get_secret_value()).shown

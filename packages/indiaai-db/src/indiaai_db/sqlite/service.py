@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from indiaai_core.errors import BackendUnavailable, ConfigurationError, IndiaAIError
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
+from indiaai_core.mounts import forgetful_mount
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
@@ -98,6 +99,18 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             return BackendUnavailable(f"The SQLite database {self._path} cannot be used now: {error.orig}")
         return None
+
+    async def caveats(self) -> Sequence[Fault]:
+        """Tell of a file in memory, too, which a restart takes away; see `SqlalchemyDatabaseService.caveats`."""
+        found, mount = await super().caveats(), forgetful_mount(self._path)
+        if mount is None:
+            return found
+        forgets = f"{self._path} is in memory: a restart of this machine empties {mount}"
+        return [*found, Fault("SQLITE_DB_PATH", forgets, "a file on a disk", "set SQLITE_DB_PATH to one")]
+
+    @property
+    def _instance(self) -> str:
+        return self._settings.instance
 
     async def _check_connection(self) -> None:
         async with self._engines.current().reader.connect() as connection:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
+from indiaai_core.environment import Environment
 from indiaai_core.settings import BackendSettings, SettingsConfigDict
 
 __all__ = ["SqliteSettings"]
@@ -41,3 +42,10 @@ class SqliteSettings(BackendSettings):
     readers: int = Field(
         default=4, ge=1, le=64, description="the most read-only sessions at a time in one event loop; each is a thread"
     )
+
+    _instance: str = PrivateAttr(default_factory=lambda: Environment.current().instance)
+
+    @property
+    def instance(self) -> str:
+        """The named instance that the settings were made for; empty for the main one."""
+        return self._instance

@@ -1,0 +1,130 @@
+"""What is wrong with the installation: editable ones that are out of date, and requirements not met; imported by `check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from importlib_metadata import Distribution, PackageNotFoundError, version
+from packaging.requirements import InvalidRequirement, Requirement
+
+from indiaai_core.discovery import CORE_DISTRIBUTION, catalogue, find_backend, find_layer
+from indiaai_core.environment import Environment
+from indiaai_core.errors import Fault
+from indiaai_core.scan import Registration, canonical_name
+from indiaai_core.selection import Selection
+
+__all__ = ["stale_installs", "unmet_requirements"]
+
+Points = set[tuple[str, str, str]]
+"""Entry points of this product's groups: group, name, value."""
+
+
+def stale_installs() -> list[Fault]:
+    """Find editable installs whose source states other entry points than their metadata, which is read in its place.
+
+    The metadata is written when the distribution is installed: a backend that was added to pyproject.toml since is not
+    seen, and one that was moved does not load.
+    """
+    found: dict[str, Fault] = {}
+    for entry in dict.fromkeys(sys.path):
+        for record in sorted(Path(entry or ".").glob("*.dist-info/direct_url.json")):
+            source = _editable_source(record)
+            name = canonical_name(record.parent.name.partition("-")[0])
+            if source is not None and name not in found:
+                found.update((name, fault) for fault in _compare(name, record.parent, source))
+    return list(found.values())
+
+
+def unmet_requirements(selections: Iterable[Selection], environment: Environment) -> list[Fault]:
+    """Find requirements of the core and of the selected backends that are not installed, or in another version.
+
+    Installers see to it, and can be told not to. What is wrong with the core's own version is an error at selection.
+    """
+    registrations = [_registration(selection, environment) for selection in selections]
+    core = [found for found in catalogue().registrations if found.distribution == CORE_DISTRIBUTION]
+    distinct = {found.distribution: found for found in [*core[:1], *registrations]}
+    return [fault for found in distinct.values() for fault in _unmet(found)]
+
+
+def _editable_source(record: Path) -> Path | None:
+    try:
+        told = json.loads(record.read_text("utf-8"))
+        is_editable = bool(told["dir_info"].get("editable"))
+        return Path(url2pathname(urlsplit(told["url"]).path)) if is_editable else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # PEP 610: whatever else it says, it is no folder
+        return None
+
+
+def _compare(name: str, metadata: Path, source: Path) -> Iterator[Fault]:
+    try:
+        installed = {
+            (point.group, point.name, point.value.replace(" ", ""))
+            for point in Distribution.at(metadata).entry_points
+            if point.group.startswith("indiaai.")
+        }
+    except Exception:  # noqa: BLE001 - whatever a parser makes of a malformed file, which is reported by itself
+        return
+    if not source.is_dir():
+        if installed:
+            remedy = f"pip install -e the folder that it is in now, or pip uninstall {name}"
+            yield Fault(name, f"it was installed from {source}, which is gone", "a folder that is there", remedy)
+        return
+    stated = _stated(source / "pyproject.toml")
+    if stated is not None and stated != installed:
+        parts = [
+            *(f"{group} {point} = {value} is stated and not installed" for group, point, value in sorted(stated - installed)),
+            *(f"{group} {point} = {value} is installed and not stated" for group, point, value in sorted(installed - stated)),
+        ]
+        found = f"{source / 'pyproject.toml'} was changed since it was installed: {', '.join(parts)}"
+        yield Fault(name, found, "metadata of the source as it is", f"pip install -e {source}")
+
+
+def _stated(path: Path) -> Points | None:
+    """Read the entry points that a source states in its pyproject.toml; None where another file may state them."""
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+        project = told.get("project", {})
+        plugins = told.get("tool", {}).get("poetry", {}).get("plugins")
+        groups = project.get("entry-points", {}) if plugins is None else plugins
+        if ("name" not in project and plugins is None) or "entry-points" in project.get("dynamic", ()):
+            return None
+        return {
+            (group, name, value.replace(" ", ""))
+            for group, points in groups.items()
+            if group.startswith("indiaai.")
+            for name, value in points.items()
+        }
+    except (OSError, ValueError, AttributeError):  # being edited, or not of this form: an installer will say
+        return None
+
+
+def _registration(selection: Selection, environment: Environment) -> Registration:
+    layer = find_layer(selection.slot.layer)
+    own = environment.for_instance(selection.slot.instance)
+    return find_backend(layer, own.get(layer.variable) or layer.default_backend, variable=own.variable(layer.variable))
+
+
+def _unmet(registration: Registration) -> Iterator[Fault]:
+    for text in registration.requirements():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            installed = ""
+        if installed and requirement.specifier.contains(installed, prereleases=True):
+            continue
+        needed = f"{requirement.name}{requirement.specifier}"
+        found = f"{requirement.name} {installed} is installed" if installed else f"{requirement.name} is not installed"
+        remedy = f'pip install "{needed}"'
+        yield Fault(registration.distribution, found, f"{needed}, which it needs", remedy)
