@@ -12,7 +12,7 @@ from commands import PROGRAM
 from environments import ROOT
 from following import Follower, blocks
 
-PAGES = ["check-a-set-up"]
+PAGES = ["check-a-set-up.md"]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def follower(tmp_path: Path) -> Iterator[Follower]:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_shows_what_happens(follower: Follower, page: str) -> None:
     """Every file that it shows is written, every command run, and what is printed is what stands below it."""
-    for block in blocks((ROOT / "docs" / "how-to" / f"{page}.md").read_text("utf-8")):
+    for block in blocks((ROOT / "docs" / "how-to" / page).read_text("utf-8")):
         if block.name:
             follower.write(block.name, block.text)
         elif block.kind == "console":

@@ -203,14 +203,20 @@ def test_a_caveat_is_a_warning_and_fails_nobody(site: SitePackages) -> None:
     assert "warn storage: ACME_URL: forgets, expected one that keeps\n     to mend it: mend it\n" in shown
 
 
-@pytest.mark.parametrize("by", ["option", "variable"])
-def test_a_caveat_fails_who_is_strict(site: SitePackages, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    """With `--strict`, or `INDIAAI_STRICT=1`, a warning is a failure."""
+def test_a_caveat_fails_who_is_strict(site: SitePackages) -> None:
+    """With `--strict` a warning is a failure."""
     site.backend("local", source=WITH_CAVEAT)
-    if by == "variable":
-        monkeypatch.setenv("INDIAAI_STRICT", "1")
 
-    assert failed(*(["--strict"] if by == "option" else []))["is_caveat"]
+    assert failed("--strict")["is_caveat"]
+
+
+def test_a_misspelt_variable_fails_an_application_that_is_strict(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would stop its start fails the check, and what would not does not."""
+    site.backend("local", source=WITH_CAVEAT)
+    monkeypatch.setenv("STORAGE_TPYE", "local")
+    monkeypatch.setenv("INDIAAI_STRICT", "1")
+
+    assert failed()["name"] == "STORAGE_TPYE"
 
 
 def test_a_backend_that_takes_long_to_look_for_caveats_has_none(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:

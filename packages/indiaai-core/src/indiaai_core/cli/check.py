@@ -78,7 +78,7 @@ def run_checks(*, as_json: bool, is_strict_asked: bool = False) -> int:
 
     Args:
         as_json: Whether a program reads it.
-        is_strict_asked: Whether what is warned of fails; `INDIAAI_STRICT=1` does the same.
+        is_strict_asked: Whether what is warned of fails; `INDIAAI_STRICT=1` does that to misspelt variables alone.
     """
     report = _Report(as_json=as_json)
     with warnings.catch_warnings():
@@ -105,11 +105,11 @@ def _check_all(report: _Report, *, is_strict_asked: bool) -> bool:
     except ConfigurationError as error:
         report.add(_wrong(error))
         return True
-    is_firm = is_strict_asked or is_strict(environment)
     selections = _select_all(environment, report)
     report.add(_failed(unmet_requirements(selections, environment)))
-    report.add(_caveats("", misspelt_variables(selections, environment), is_firm=is_firm))
-    return _Round(platform, selections, report, is_firm=is_firm).run()
+    misspelt = misspelt_variables(selections, environment)
+    report.add(_caveats("", misspelt, is_firm=is_strict_asked or is_strict(environment)))
+    return _Round(platform, selections, report, is_firm=is_strict_asked).run()
 
 
 def _select_all(environment: Environment, report: _Report) -> list[Selection]:
