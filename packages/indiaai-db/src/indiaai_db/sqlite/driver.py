@@ -44,9 +44,11 @@ class Beginning(Protocol):
 
     def try_to_begin(self, handle: sqlite3.Connection) -> bool:
         """Begin, in the thread, without waiting; or return False if another connection writes."""
+        ...
 
     async def pause(self) -> None:
         """Wait before the next try, or raise because it was tried for long enough."""
+        ...
 
 
 def _begin_and_call(beginning: Beginning, handle: sqlite3.Connection, function: Callable[[], Any]) -> Any:
