@@ -27,7 +27,7 @@ LONGER_PACKAGES = {
     # work; and where the servers are (500): sentinels, the nodes of a cluster, and turns over a queue's partitions there.
     "indiaai-queue-redis": 1550,
     # a whole layer with two backends (1,700), and what else its applications need: the outbox and its relay (350), the copy
-    # between databases (230), fixtures for their tests (200)
+    # between databases (230), fixtures for their tests (200), replicas that are watched and servers that say nothing (300)
     "indiaai-db": 3900,
     "indiaai-queue-memory": 700,  # also waiting for room, across event loops and threads
     # Also a file format that survives a power cut, reads without a thread (a system call that Python lacks) with a way

@@ -85,7 +85,7 @@ class SqlalchemyDatabaseService(DatabaseService):
         """Keep other processes from changing the schema; the default leaves it to the transaction itself."""
         return _nothing()
 
-    def _reader(self, engines: Engines) -> AsyncEngine:
+    async def _reader(self, engines: Engines) -> AsyncEngine:
         """Choose the engine for a session that only reads."""
         return engines.reader
 
@@ -118,7 +118,7 @@ class SqlalchemyDatabaseService(DatabaseService):
     def session(self, *, read_only: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session that is one transaction; see the interface."""
         engines = self._engines.current()
-        return self._transaction(self._reader(engines) if read_only else engines.writer, read_only=read_only)
+        return self._transaction(None if read_only else engines.writer, read_only=read_only)
 
     async def run(
         self,
@@ -129,7 +129,7 @@ class SqlalchemyDatabaseService(DatabaseService):
     ) -> T:
         """Call the function in one serializable transaction, again if it loses a conflict; see the interface."""
         engines = self._engines.current()
-        engine = self._reader(engines) if read_only else engines.serializable
+        engine = None if read_only else engines.serializable
         deadline = time.monotonic() + timeout_seconds
         attempts = 0
         while True:
@@ -209,10 +209,10 @@ class SqlalchemyDatabaseService(DatabaseService):
 
     @asynccontextmanager
     async def _transaction(
-        self, engine: AsyncEngine | AsyncConnection, *, read_only: bool, is_repeatable: bool = False
+        self, engine: AsyncEngine | AsyncConnection | None, *, read_only: bool, is_repeatable: bool = False
     ) -> AsyncIterator[AsyncSession]:
         session = AsyncSession(
-            engine,
+            engine or await self._reader(self._engines.current()),
             expire_on_commit=False,
             sync_session_class=_ReadOnlyOrmSession if read_only else Session,
             join_transaction_mode="create_savepoint",

@@ -29,16 +29,14 @@ class Engines:
 
     Attributes:
         writer: The engine for transactions that may write.
-        reader: The engine for those that do not; it may be the same one, or share its pool.
+        reader: The engine for those that do not, and see what was just committed; it may be the same one, or share its pool.
         serializable: The writer's engine for transactions that behave as if one came after the other.
-        fresh_reader: The engine for reads that must see what was just committed, where `reader` may lag behind.
         drain: Ends what goes on outside of the pools.
     """
 
     writer: AsyncEngine
     reader: AsyncEngine
     serializable: AsyncEngine
-    fresh_reader: AsyncEngine | None = None
     drain: Callable[[], Awaitable[None]] | None = None
 
     def is_in_use(self) -> bool:

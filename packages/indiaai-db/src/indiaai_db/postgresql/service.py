@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import ContextVar
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import anyio
 from sqlalchemy import event, text
@@ -20,8 +19,11 @@ from indiaai_core.errors import BackendUnavailable, IndiaAIError
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import CommitUnknown, ReadOnlySession, TransactionConflict
+from indiaai_db.freshness import note_commit, seconds_since_commit
 from indiaai_db.postgresql.cockroachdb import adapt_engine, isolation_level
-from indiaai_db.postgresql.connection import Opener, close_for_good
+from indiaai_db.postgresql.connection import PostgresqlConnection, close_for_good, ping_in_time
+from indiaai_db.postgresql.opener import Opener
+from indiaai_db.postgresql.replicas import Replica, Replicas
 from indiaai_db.postgresql.settings import PostgresqlSettings
 from indiaai_db.postgresql.url import PostgresqlUrl, split_urls
 from indiaai_db.postgresql.verdict import find_fate, mark
@@ -41,14 +43,20 @@ _COMMIT_UNKNOWN = "40003"
 _UNAVAILABLE = ("08", "53", "57", "58")
 """Classes of SQLSTATE: connection, resources, an operator's intervention (a shutdown, a statement's timeout), the system."""
 
-_last_commits: ContextVar[Mapping[int, float]] = ContextVar("indiaai_db_last_commits", default={})  # noqa: B039 - never changed
+
+@dataclass(frozen=True, slots=True)
+class _PostgresqlEngines(Engines):
+    """What one event loop works with, and the replicas that it may read from."""
+
+    replicas: Replicas | None = None
 
 
 class PostgresqlDatabaseService(SqlalchemyDatabaseService):
     """Transactions on one PostgreSQL database, its read-only ones on replicas where there are some.
 
     Safe behind a pooler in transaction mode (PgBouncer, Supabase): nothing is kept on a server's connection between
-    transactions. Each event loop has a pool of `DATABASE_POOL_SIZE` connections, and another one for replicas.
+    transactions. Each event loop has a pool of `DATABASE_POOL_SIZE` connections, and one more for each
+    replica.
     """
 
     contract_version: ClassVar[int] = 1
@@ -71,27 +79,38 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         return f"<PostgresqlDatabaseService {self._url.shown!r}>"
 
     def _create_engines(self) -> Engines:
-        openers = [self._opener(), *([self._opener(replicas=self._replicas)] if self._replicas else [])]
-        pools = [self._new_engine(opener, **self._pool()) for opener in openers]
-        writer, reader = pools[0], pools[-1]
+        opener = self._opener(self._url, "DATABASE_URL", has_to_write=True)
+        writer = self._new_engine(opener, **self._pool())
         event.listen(writer.sync_engine, "handle_error", _leave_a_demoted_primary)
+        replicas = self._new_replicas(opener) if self._replicas else None
 
         async def drain() -> None:
-            for opener in openers:
-                await opener.drain()
+            if replicas is not None:
+                await replicas.aclose()
+            await opener.drain()
 
-        return Engines(
+        return _PostgresqlEngines(
             writer=writer,
-            reader=reader.execution_options(postgresql_readonly=True),
+            reader=writer.execution_options(postgresql_readonly=True),
             serializable=writer.execution_options(isolation_level="SERIALIZABLE"),
-            fresh_reader=writer.execution_options(postgresql_readonly=True),
             drain=drain,
+            replicas=replicas,
         )
 
-    def _create_migration_engine(self) -> AsyncEngine:
-        return self._new_engine(self._opener(), poolclass=NullPool)
+    def _new_replicas(self, primary: Opener) -> Replicas:
+        timeout = self._settings.connect_timeout_seconds
+        replicas = [Replica(self._opener(url, "DATABASE_REPLICA_URLS"), primary) for url in self._replicas]
+        for replica in replicas:
+            engine = self._new_engine(replica.connect, **self._pool())
+            replica.engine = engine.execution_options(postgresql_readonly=True)
+        return Replicas(primary, replicas, max_lag_seconds=self._settings.replica_pause_seconds, timeout_seconds=timeout)
 
-    def _new_engine(self, opener: Opener, **options: Any) -> AsyncEngine:
+    def _create_migration_engine(self) -> AsyncEngine:
+        opener = self._opener(self._url, "DATABASE_URL", has_to_write=True)
+        opener.statement_timeout_seconds = None  # to rewrite a large table takes as long as it takes
+        return self._new_engine(opener, poolclass=NullPool)
+
+    def _new_engine(self, opener: Callable[..., Awaitable[PostgresqlConnection]], **options: Any) -> AsyncEngine:
         # Without a name a statement is gone after its transaction, whichever server connection the pooler gives next.
         statements = {} if self._settings.prepared_statements else {"prepared_statement_name_func": str}
         isolation = self._settings.isolation_level
@@ -105,6 +124,8 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         if self._url.is_cockroachdb:
             adapt_engine(engine)
         shield_termination(engine, close_for_good)
+        ping_in_time(engine, self._settings.connect_timeout_seconds)
+        event.listen(engine.sync_engine, "handle_error", self._leave_a_silent_server)
         return engine
 
     def _pool(self) -> dict[str, Any]:
@@ -117,28 +138,27 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
             "pool_use_lifo": True,  # what a quiet hour does not need grows old and is recycled
         }
 
-    def _opener(self, *, replicas: list[PostgresqlUrl] | None = None) -> Opener:
-        server_settings = {}
-        if not any("application_name=" in url.dsn for url in [*(replicas or []), self._url]):
-            server_settings["application_name"] = self._settings.application_name
-        if self._settings.statement_timeout_seconds is not None:
-            server_settings["statement_timeout"] = str(round(self._settings.statement_timeout_seconds * 1000))
-        options: dict[str, Any] = {"server_settings": server_settings}
+    def _opener(self, url: PostgresqlUrl, variable: str, *, has_to_write: bool = False) -> Opener:
+        options: dict[str, Any] = {}
+        if "application_name=" not in url.dsn:
+            options["server_settings"] = {"application_name": self._settings.application_name}
         if not self._settings.prepared_statements:
             options["statement_cache_size"] = 0
-        if not (replicas or self._url.is_cockroachdb or "target_session_attrs=" in self._url.dsn):
+        if has_to_write and not (url.is_cockroachdb or "target_session_attrs=" in url.dsn):
             # A pool that once met a demoted primary would otherwise go on writing to it for ever.
             options["target_session_attrs"] = "read-write"
-        return Opener([*(replicas or []), self._url], options, self._settings.connect_timeout_seconds)
+        timeouts = self._settings.connect_timeout_seconds, self._settings.statement_timeout_seconds
+        return Opener(url, variable, options, *timeouts)
 
-    def _reader(self, engines: Engines) -> AsyncEngine:
-        if self._replicas and time.monotonic() < _last_commits.get().get(id(self), 0.0) + self._settings.replica_pause_seconds:
-            return engines.fresh_reader or engines.reader
-        return engines.reader
+    async def _reader(self, engines: Engines) -> AsyncEngine:
+        replicas = cast("_PostgresqlEngines", engines).replicas
+        if replicas is None or seconds_since_commit(self) <= self._settings.replica_pause_seconds:
+            return engines.reader
+        return await replicas.choose() or engines.reader
 
     def _note_commit(self) -> None:
         if self._replicas:
-            _last_commits.set({**_last_commits.get(), id(self): time.monotonic()})
+            note_commit(self)
 
     async def _mark(self, session: AsyncSession, *, is_repeatable: bool) -> Any:
         checks = self._settings.check_commits
@@ -166,7 +186,8 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
                 ReadOnlySession() if read_only else BackendUnavailable("The database takes no writes now: its primary changed.")
             )
         if error.connection_invalidated or state.startswith(_UNAVAILABLE):
-            return BackendUnavailable(f"PostgreSQL at {self._url.shown} broke off ({state or 'connection lost'}: {reason}).")
+            place = f"{self._url.shown}, or a replica of it," if read_only and self._replicas else self._url.shown
+            return BackendUnavailable(f"PostgreSQL at {place} broke off ({state or 'connection lost'}: {reason}).")
         return None
 
     @property
@@ -179,6 +200,17 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
             is_read_only = "SHOW transaction_read_only" if self._url.is_cockroachdb else "SELECT pg_is_in_recovery()"
             if (await connection.execute(text(is_read_only))).scalar_one() in (True, "on"):
                 raise BackendUnavailable(f"PostgreSQL at {self._url.shown} is a replica and takes no writes.")
+        replicas = cast("_PostgresqlEngines", self._engines.current()).replicas
+        if replicas is not None:
+            await replicas.check()
+
+    def _leave_a_silent_server(self, context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, OSError):  # a timeout too, after which the driver would wait for the statement to be cancelled
+            context.is_disconnect = True
+            if context.statement is not None:  # or else it is a COMMIT's, of which more is to be said
+                reason = str(error) or "no answer in time"
+                raise BackendUnavailable(f"PostgreSQL at {self._url.shown} broke off ({reason}).") from error
 
 
 def _leave_a_demoted_primary(context: ExceptionContext) -> None:

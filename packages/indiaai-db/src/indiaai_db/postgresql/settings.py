@@ -40,7 +40,11 @@ class PostgresqlSettings(BackendSettings):
         Field(description="replicas for read-only sessions, separated by commas or spaces"),
     ] = SecretStr("")
     replica_pause_seconds: float = Field(
-        default=5.0, ge=0, le=3600, description="after a commit the same task reads from the primary for so long, in seconds"
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="how far behind a replica may be that is read from, and for how long after a commit the same task reads "
+        "from the primary, in seconds",
     )
     isolation_level: Literal["REPEATABLE READ", "READ COMMITTED", "SERIALIZABLE"] = Field(
         default="REPEATABLE READ", description="of `session()`; what `run()` does is always serializable"
@@ -49,18 +53,18 @@ class PostgresqlSettings(BackendSettings):
         default="run",
         description="find out what became of a COMMIT whose answer was lost; costs the transaction one more round trip",
     )
-    pool_size: int = Field(default=10, ge=1, le=1000, description="the most connections of one event loop")
+    pool_size: int = Field(default=10, ge=1, le=1000, description="the most connections of one event loop to each server")
     pool_timeout_seconds: float = Field(default=10.0, gt=0, le=600, description="how long to wait for one of them, in seconds")
     pool_recycle_seconds: float = Field(
         default=1800.0, gt=0, description="after how long a connection is made anew, in seconds"
     )
     connect_timeout_seconds: float = Field(
-        default=5.0, gt=0, le=600, description="how long to wait for a host, unless the URL says connect_timeout, in seconds"
+        default=5.0, gt=0, le=600, description="how long to wait for each host, unless the URL says connect_timeout, in seconds"
     )
     statement_timeout_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="how long a statement may take, in seconds; behind a pooler set it on the role instead",
+        description="how long a statement of a transaction may take, in seconds; those of migrations any time",
     )
     application_name: str = Field(default="indiaai", max_length=63, description="what the server's lists call the application")
     prepared_statements: bool = Field(

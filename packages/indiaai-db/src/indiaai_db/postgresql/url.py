@@ -40,12 +40,14 @@ class PostgresqlUrl:
         shown: Hosts and database, for messages.
         connect_timeout_seconds: What the URL says about it; None if nothing.
         is_cockroachdb: Whether it is a CockroachDB, by the scheme or the port.
+        hosts: The same for each host by itself, in their order; none where the driver has to compare them.
     """
 
     dsn: str = field(repr=False)
     shown: str
     connect_timeout_seconds: float | None = None
     is_cockroachdb: bool = False
+    hosts: tuple[PostgresqlUrl, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> PostgresqlUrl:
@@ -67,10 +69,15 @@ class PostgresqlUrl:
             raise ValueError("must name a host: postgresql://user:password@host:5432/database")
         timeout = _seconds(parameters.pop("connect_timeout", None))
         encoded = urlencode(_translated(parameters), quote_via=quote)
-        path = quote(unquote(database), safe="")
-        dsn = f"postgresql://{credentials}{hosts}/{path}{'?' if encoded else ''}{encoded}"
+        path = f"{quote(unquote(database), safe='')}{'?' if encoded else ''}{encoded}"
         is_cockroachdb = bool(_SCHEMES[name]) or hosts.partition(",")[0].endswith(_COCKROACHDB_PORT)
-        return cls(dsn, f"{hosts or parameters['host']}/{unquote(database)}", timeout, is_cockroachdb)
+
+        def at(place: str, *each: PostgresqlUrl) -> PostgresqlUrl:
+            shown = f"{place or parameters['host']}/{unquote(database)}"
+            return cls(f"postgresql://{credentials}{place}/{path}", shown, timeout, is_cockroachdb, each)
+
+        has_to_compare = parameters.get("target_session_attrs") == "prefer-standby"
+        return at(hosts, *([] if has_to_compare or "," not in hosts else map(at, hosts.split(","))))
 
 
 def split_urls(text: str) -> list[str]:

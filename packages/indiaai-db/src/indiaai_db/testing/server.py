@@ -36,6 +36,17 @@ class PostgresqlServer:
         self.port = 0
 
     @property
+    def pid(self) -> int:
+        """The process that all of the server's processes come from.
+
+        Raises:
+            RuntimeError: The server does not run.
+        """
+        if self._process is None:
+            raise RuntimeError("The server does not run.")
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """The URL of the database `postgres`, password included."""
         return self.database_url("postgres")
@@ -90,13 +101,16 @@ class PostgresqlServer:
     def _start(self) -> None:
         self._identity = self._become_nobody()
         self._binaries = self._find_binaries(self._identity)
+        self._create_cluster()
+        self.port = _free_port()
+        self._launch()
+
+    def _create_cluster(self) -> None:
         secret = self._folder / "password"
         secret.write_text(PASSWORD)
         options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "-N"]
         command = [str(self._binaries / "initdb"), "-D", str(self._folder / "data"), *options]
         subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._identity)  # noqa: S603 - our own arguments
-        self.port = _free_port()
-        self._launch()
 
     def _launch(self) -> None:
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
