@@ -131,6 +131,7 @@ async def test_a_question_that_is_cut_is_asked_again(make_service: ServiceMaker)
         await service._connection.exchange(lambda client: client.head_object(Bucket="bucket", Key="key"))
 
         content = await service.download("key")
+        await service.aclose()
 
     assert content == b"hello"
     assert len(server.requests) == 3

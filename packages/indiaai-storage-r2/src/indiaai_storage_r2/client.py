@@ -121,7 +121,10 @@ class Connection:
         return await (retries or self.retries).run(attempt)
 
     async def _exchange(self, function: Callable[[], T], *, stop: Callable[[], object] | None) -> T:
-        async with self._turns().slots:
+        turns = self._turns()
+        async with turns.slots:
+            if turns.lines is not None:
+                turns.lines.lend()
             return await self.run(function, stop=stop)
 
     async def converse(
@@ -142,7 +145,7 @@ class Connection:
     ) -> T:
         turns = self._turns()
         async with turns.slots:
-            begun = self._begin(question)
+            begun = self._begin(question, turns)
             if begun is None:
                 return await self.run(partial(self.ask, partial(_answer, question, read), key), stop=stop)
             try:
@@ -162,12 +165,16 @@ class Connection:
                 await self.finish(begun.finish, seconds=_SETTLE_SECONDS)
             raise
 
-    def _begin(self, question: Question) -> Exchange | None:
+    def _begin(self, question: Question, turns: Turns) -> Exchange | None:
         lean = self._loop_client
-        if lean is None or not lean.has_idle():
+        if lean is None:
             return None
-        asked = question()
-        return lean.begin(*asked) if asked else None
+        lines = turns.lines = turns.lines or lean.watch()
+        asked = question() if lines.has_idle() else None
+        begun = lean.begin(*asked, lines=lines) if asked else None
+        if begun is None:
+            lines.lend()
+        return begun
 
     def _turns(self) -> Turns:
         loop = asyncio.get_running_loop()

@@ -142,6 +142,8 @@ class MemoryPayload(Payload):
         self._starts = [0, *accumulate(map(len, views[:-1]))]
 
     def _take(self, start: int, size: int) -> memoryview:
+        if len(self._views) == 1:
+            return self._views[0][start : start + size]
         index = bisect_right(self._starts, start) - 1
         offset = start - self._starts[index]
         return self._views[index][offset : offset + size]

@@ -63,12 +63,11 @@ class Channel:
             raise _unanswered(error) from error
 
     def send_at_once(self, data: bytes) -> bytes:
-        """Send what goes out without waiting, and return the rest; from now on nothing waits, until `wait_patiently`.
+        """Send what goes out without waiting, on a socket on which nothing waits, and return the rest.
 
         TLS may have begun a record with the rest, which has to be sent next and as it is.
         """
         try:
-            self.socket.settimeout(0)
             sent = self.socket.send(data)
         except _NOT_NOW:
             sent = 0
@@ -76,6 +75,10 @@ class Channel:
             raise _unanswered(error) from error
         self.is_begun = True
         return data[sent:]
+
+    def wait_for_nothing(self) -> None:
+        """Wait for nothing from now on, until `wait_patiently`."""
+        self.socket.settimeout(0)
 
     def wait_patiently(self) -> None:
         """Wait from now on for so long as the store may be silent."""
@@ -182,6 +185,10 @@ class Pool:
         """Tell whether a connection waits, alive or not."""
         return bool(self._idle)
 
+    def has_room(self, count: int) -> bool:
+        """Tell whether one more connection is kept where so many wait."""
+        return not self._is_closed and count < self._max_idle
+
     def take_idle(self) -> Channel | None:
         """Return the connection that was used last; None where none is alive."""
         while True:
@@ -199,7 +206,7 @@ class Pool:
         channel.is_begun = False
         if isinstance(channel.socket, ssl.SSLSocket) and self._session is None:
             self._session = channel.socket.session  # has its tickets by now, which save the next handshake its half
-        if self._is_closed or channel.received or len(self._idle) >= self._max_idle:
+        if channel.received or not self.has_room(len(self._idle)):
             channel.close()
         else:
             self._idle.append(channel)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,6 +16,7 @@ from indiaai_storage_r2.lean.answers import Body, Head, open_body, read_head
 from indiaai_storage_r2.lean.channels import Channel, Host, Pool
 from indiaai_storage_r2.lean.exchanges import Exchange
 from indiaai_storage_r2.lean.failures import ConnectionCut, Unanswered
+from indiaai_storage_r2.lean.lines import Lines
 from indiaai_storage_r2.lean.operations import Operation, read_members, read_operation, read_refusal, read_result
 from indiaai_storage_r2.lean.signatures import EMPTY_SHA256, UNSIGNED_PAYLOAD, Signer, encode_query
 from indiaai_storage_r2.lean.trust import make_context
@@ -71,6 +75,8 @@ class LeanClient:
         )
         host = Host(name, port, connect_seconds, read_seconds, make_context if self._is_tls else None)
         self._pool = Pool(host, max_idle=max_idle)
+        self._lines: list[Lines] = []
+        self._lock = threading.Lock()
 
     def get_object(self, **parameters: Any) -> dict[str, Any]:
         """Ask for an object or a range of it; the answer's `Body` has to be read to its end or closed."""
@@ -119,19 +125,30 @@ class LeanClient:
     def close(self) -> None:
         """Close the connections; one that is in use is closed when it is done."""
         self._pool.close()
+        with self._lock:
+            for lines in self._lines:
+                lines.close_soon()
 
-    def has_idle(self) -> bool:
-        """Tell whether a connection waits for a request, as far as is known."""
-        return self._pool.has_idle()
+    def watch(self) -> Lines:
+        """Return what holds the running event loop's connections; those of loops that were closed go back to the pool."""
+        lines = Lines(asyncio.get_running_loop(), pool=self._pool, seconds=self._read_seconds)
+        with self._lock:
+            for over in [found for found in self._lines if found.is_over]:
+                self._lines.remove(over)
+                while over.release_one():
+                    pass
+            self._lines.append(lines)
+        return lines
 
-    def begin(self, name: str, parameters: Mapping[str, Any]) -> Exchange | None:
+    def begin(self, name: str, parameters: Mapping[str, Any], *, lines: Lines) -> Exchange | None:
         """Send a small request on a kept connection, without waiting; None where there is no such connection.
 
         Args:
             name: The method that would ask the same, such as `get_object`.
             parameters: Its arguments; a `Body` of `MAX_WHOLE_BYTES` at most, in memory.
+            lines: The running event loop's.
         """
-        channel = self._pool.take_idle()
+        channel = lines.take()
         if channel is None:
             return None
         try:
@@ -139,14 +156,15 @@ class LeanClient:
             text = b"".join((self._head(asked, len(asked.body)), *_pieces(asked.body, len(asked.body))))
             rest = channel.send_at_once(text)
         except Unanswered:  # closed by the store since: nothing went out
-            channel.close()
+            lines.drop(channel)
             return None
         except BaseException:
-            channel.close()
+            lines.drop(channel)
             raise
-        return Exchange(channel, method=asked.method, rest=rest, finish=partial(self._finish, asked))
+        conclude, proceed = partial(_conclude, asked), partial(self._proceed, asked)
+        return Exchange(channel, lines, method=asked.method, rest=rest, conclude=conclude, proceed=proceed)
 
-    def _finish(self, asked: Operation, channel: Channel, rest: bytes, head: Head | None) -> dict[str, Any]:
+    def _proceed(self, asked: Operation, channel: Channel, rest: bytes, head: Head | None) -> dict[str, Any]:
         return self._insist(channel, asked, partial(_send_rest, rest=rest), head=head)
 
     def _ask(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,6 +232,17 @@ class LeanClient:
         if not is_whole:
             raise Unanswered("the answer came before all bytes were sent")
         return answer
+
+
+def _conclude(asked: Operation, head: Head, content: bytes) -> dict[str, Any]:
+    if head.status >= 300:
+        raise read_refusal(asked.name, head, content=content)
+    answer = read_members(head)
+    if asked.method == "GET":
+        answer["Body"] = io.BytesIO(content)
+    elif asked.method == "POST":
+        answer.update(read_result(asked.name, head, content=content))
+    return answer
 
 
 def _send(channel: Channel, *, head: bytes, body: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from indiaai_storage_r2.lean.answers import Head, parse_head
 from indiaai_storage_r2.lean.channels import Channel
 from indiaai_storage_r2.lean.failures import Unanswered
+from indiaai_storage_r2.lean.lines import Lines
 
 __all__ = ["MAX_WHOLE_BYTES", "Exchange", "Turns"]
 
@@ -18,18 +19,25 @@ MAX_WHOLE_BYTES = 32 * 1024
 
 _A_FEW = 8
 _MAX_HEAD_BYTES = 16 * 1024
-_READ_TIMEOUT = "ReadTimeout: nothing came for the time that the store may be silent"
+
+Finish = Callable[[Channel, bytes, Head | None], dict[str, Any]]
+Conclude = Callable[[Head, bytes], dict[str, Any]]
 
 
 class Turns:
     """Who may ask on one event loop, and in what order answers are looked at: a few in each of the loop's rounds.
 
     64 answers that came together would otherwise be worked on, and 64 requests made, before a timer has its turn: for 15 ms.
+
+    Attributes:
+        slots: What each request holds while it is under way.
+        lines: The connections that the loop watches, once there is a client that has some.
     """
 
     def __init__(self, count: int) -> None:
         """Let so many ask at once."""
         self.slots = asyncio.Semaphore(count)
+        self.lines: Lines | None = None
         self._ready: deque[asyncio.Future[bool]] = deque()
         self._is_waking = False
 
@@ -58,24 +66,27 @@ class Exchange:
     """
 
     def __init__(
-        self, channel: Channel, *, method: str, rest: bytes, finish: Callable[[Channel, bytes, Head | None], dict[str, Any]]
+        self, channel: Channel, lines: Lines, *, method: str, rest: bytes, conclude: Conclude, proceed: Finish
     ) -> None:
         """Take the connection, on which nothing waits any more.
 
         Args:
             channel: The connection.
+            lines: Those of the running event loop, which watch it.
             method: The request's method, which tells whether the answer has a body.
             rest: What could not be sent at once.
-            finish: Sends the rest and returns the answer; it is given the head, if that was taken from the connection.
+            conclude: Returns what an answer says, of which head and body are here.
+            proceed: Sends the rest, awaits the answer and returns it; it is given the head, if that has come.
         """
         self._channel = channel
+        self._lines = lines
         self._method = method
         self._rest = rest
-        self._finish = finish
+        self._conclude = conclude
+        self._proceed = proceed
         self._head: Head | None = None
         self._size = 0
-        self._is_here = False
-        self._is_finished = False
+        self._is_here = self._is_watched = self._is_finished = False
 
     async def arrive(self, turns: Turns) -> bool:
         """Wait for the answer; tell whether `finish` now returns without waiting. Otherwise it is to be called in a thread.
@@ -86,34 +97,34 @@ class Exchange:
         Raises:
             Unanswered: Nothing came for the time that the store may be silent.
         """
-        if self._rest:
-            return False
-        loop = asyncio.get_running_loop()
-        self._waiting: asyncio.Future[bool] = loop.create_future()
-        descriptor = self._channel.socket.fileno()
+        is_whole = False
         try:
-            loop.add_reader(descriptor, self._look, turns)
-        except NotImplementedError:  # Windows' own loop
-            return False
-        timer = loop.call_later(self._channel.seconds, self._give_up)
-        try:
-            return await self._waiting
+            if not self._rest:
+                self._turns = turns
+                self._waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+                self._lines.watch(self._channel, arrived=self._look, silent=self._give_up)
+                is_whole = await self._waiting
+            return is_whole
         finally:
-            timer.cancel()
-            loop.remove_reader(descriptor)
+            if not is_whole:
+                self._lines.leave(self._channel)
+            self._is_watched = is_whole
 
     def finish(self) -> dict[str, Any]:
         """Return the answer; blocks, unless `arrive` has said otherwise. Raises what the client's other requests raise."""
         self._is_finished = True
-        self._channel.wait_patiently()
-        return self._finish(self._channel, self._rest, self._head)
+        if not self._is_watched or self._head is None:
+            return self._proceed(self._channel, self._rest, self._head)
+        content = self._channel.take(self._size)
+        self._lines.give(self._channel, is_kept_alive=self._head.is_kept_alive)
+        return self._conclude(self._head, content)
 
     def close(self) -> None:
         """Give up the answer, and the connection with it, unless `finish` was called."""
         if not self._is_finished:
-            self._channel.close()
+            self._lines.drop(self._channel)
 
-    def _look(self, turns: Turns) -> None:
+    def _look(self) -> None:
         if self._waiting.done() or self._is_here:
             return
         try:
@@ -122,7 +133,7 @@ class Exchange:
         except (OSError, Unanswered):  # the thread meets it again, and knows what it means
             self._waiting.set_result(False)
         if self._is_here:
-            turns.wake(self._waiting)
+            self._turns.wake(self._waiting)
 
     def _is_whole(self) -> bool:
         received = self._channel.received
@@ -142,7 +153,7 @@ class Exchange:
         if self._channel.received or self._head:  # not silent: the thread waits for each piece so long
             self._waiting.set_result(False)
         else:
-            self._waiting.set_exception(Unanswered(_READ_TIMEOUT))
+            self._waiting.set_exception(Unanswered("ReadTimeout: nothing came for the time that the store may be silent"))
 
 
 def _body_size(head: Head, method: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -109,14 +110,14 @@ def _list_parts(parts: Sequence[Mapping[str, Any]]) -> bytes:
 def read_members(head: Head) -> dict[str, Any]:
     """Return the answer's headers under the names that boto3 gives them; one that is absent has none."""
     headers = head.headers
-    answer: dict[str, Any] = {_MEMBERS[name]: value for name, value in headers.items() if name in _MEMBERS}
+    answer: dict[str, Any] = {member: headers[name] for name, member in _MEMBERS.items() if name in headers}
     answer["Metadata"] = {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)}
     answer["ResponseMetadata"] = {"HTTPStatusCode": head.status, "HTTPHeaders": headers}
     if headers.get("content-length", "").isdecimal():
         answer["ContentLength"] = int(headers["content-length"])
-    date = _DATE.fullmatch(headers.get("last-modified", ""))
-    if date and date[2] in _MONTHS.split():
-        answer["LastModified"] = _instant(date)
+    instant = _instant(headers.get("last-modified", ""))
+    if instant is not None:
+        answer["LastModified"] = instant
     return answer
 
 
@@ -160,6 +161,10 @@ def _sign(found: re.Match[str]) -> str:
     return _ENTITIES[name] if name else chr(int(decimal) if decimal else int(hexadecimal, 16))
 
 
-def _instant(date: re.Match[str]) -> datetime:
+@lru_cache(maxsize=256)  # what was stored together was changed in the same second
+def _instant(text: str) -> datetime | None:
+    date = _DATE.fullmatch(text)
+    if date is None or date[2] not in _MONTHS.split():
+        return None
     day, month, year, hour, minute, second = date.groups()
     return datetime(int(year), 1 + _MONTHS.index(month) // 4, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
