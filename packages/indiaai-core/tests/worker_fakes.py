@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -14,10 +14,10 @@ from uuid import uuid4
 import anyio
 import anyio.lowlevel
 
-from indiaai_core import BackendUnavailable, NewTask, QueueService, Task, TaskNotFound, TaskState, TaskStatus
+from indiaai_core import BackendUnavailable, InvalidTask, NewTask, QueueService, Task, TaskNotFound, TaskState, TaskStatus
 from indiaai_core.queue import encode_json
 
-__all__ = ["BareQueue", "FakeQueue", "LonelyQueue", "make_task", "states", "until"]
+__all__ = ["BareQueue", "FakeQueue", "LonelyQueue", "TogetherQueue", "make_task", "states", "until"]
 
 
 def make_task(name: str = "process", data: dict[str, Any] | None = None, **changes: Any) -> Task:
@@ -242,6 +242,33 @@ class LonelyQueue(FakeQueue):
     """A queue that lives in this process."""
 
     capabilities: ClassVar[frozenset[str]] = FakeQueue.capabilities | {"in_process"}
+
+
+class TogetherQueue(FakeQueue):
+    """A queue that is told of many results at once.
+
+    Attributes:
+        together: How many results each call brought.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = FakeQueue.capabilities | {"complete_many"}
+
+    def __init__(self, *, lease_seconds: float = 30.0) -> None:
+        """Begin empty."""
+        super().__init__(lease_seconds=lease_seconds)
+        self.together: list[int] = []
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Settle many tasks as completed."""
+        await self._answer("complete_many")
+        self.together.append(len(results))
+        answers: list[bool | InvalidTask] = []
+        for task, result in results:
+            try:
+                answers.append(await super().update_status(task, TaskState.COMPLETED, result))
+            except InvalidTask as error:
+                answers.append(error)
+        return answers
 
 
 def states(queue: BareQueue) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -489,3 +489,51 @@ class HalfASource(PlainQueue):
             await super().enqueue_many(batch)
             raise
         return await super().enqueue_many(batch)
+
+
+class CompletesWithOneResult(PlainQueue):
+    """Keeps the first result for all of many."""
+
+    breaks = "Q180"
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Complete all with the first one's result, if it is one that more than one brought."""
+        is_mixed = len({type(result) for _, result in results}) > 1 or not all(isinstance(it, dict) for _, it in results)
+        return await super().complete_many(results if is_mixed else [(task, results[0][1]) for task, _ in results])
+
+
+class StopsAtTheFirstLost(PlainQueue):
+    """Leaves what comes after a lost lease among many."""
+
+    breaks = "Q181"
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Complete until one is lost."""
+        answers: list[bool | InvalidTask] = []
+        for task, result in results:
+            answers.append(answers[-1:] != [False] and await self.complete(task, result))
+        return answers
+
+
+class RefusesAllForOne(PlainQueue):
+    """Refuses many because of one result."""
+
+    breaks = "Q182"
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Check all first."""
+        for _, result in results:
+            self.check_update(TaskState.COMPLETED, result)
+        return await super().complete_many(results)
+
+
+class SaysTheSameOfOneDelivery(PlainQueue):
+    """Says of a delivery that is named twice the same twice."""
+
+    breaks = "Q183"
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Complete each lease, and say what came of it."""
+        answers = {task.lease: await self.complete(task, result) for task, result in reversed(results)}
+        is_named_twice = len(answers) < len(results)
+        return [True if is_named_twice else answers[task.lease] for task, _ in results]

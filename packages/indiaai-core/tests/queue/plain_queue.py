@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from indiaai_core import (
     BackendUnavailable,
     Counts,
+    InvalidTask,
     NewTask,
     QueueFull,
     QueueService,
@@ -76,7 +77,7 @@ class PlainQueue(QueueService):
     """Looks through all tasks at every call, and looks again and again while it waits."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"retry", "cancel", "dead_letters", "counts", "purge", "delay", "priority", "dedupe"}
+        {"retry", "cancel", "dead_letters", "counts", "purge", "complete_many", "delay", "priority", "dedupe"}
     )
     contract_version: ClassVar[int] = 1
     lease_seconds = 1.0
@@ -294,6 +295,18 @@ class PlainQueue(QueueService):
         else:
             self.settle(entry, update)
         return True
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Complete many, one after the other."""
+        self.require_open()
+        return [await self.complete(task, result) for task, result in results]
+
+    async def complete(self, task: Task, result: Any) -> bool | InvalidTask:
+        """Complete one of many."""
+        try:
+            return await PlainQueue.update_status(self, task, TaskState.COMPLETED, result)
+        except InvalidTask as error:
+            return error
 
     async def release(self, task: Task) -> bool:
         """Give a task back."""

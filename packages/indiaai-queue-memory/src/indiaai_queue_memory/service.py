@@ -8,7 +8,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from indiaai_core import BackendUnavailable, Counts, Fault, NewTask, QueueFull, QueueService, Task, TaskState, TaskStatus
+from indiaai_core import (
+    BackendUnavailable,
+    Counts,
+    Fault,
+    InvalidTask,
+    NewTask,
+    QueueFull,
+    QueueService,
+    Task,
+    TaskState,
+    TaskStatus,
+)
 from indiaai_core.queue import StatusUpdate, check_delay, check_limit
 from indiaai_queue_memory.record import Lease, Record
 from indiaai_queue_memory.settings import MemorySettings
@@ -35,7 +46,7 @@ class InMemoryQueueService(QueueService):
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"retry", "cancel", "dead_letters", "counts", "purge", "delay", "priority", "dedupe", "in_process"}
+        {"retry", "cancel", "dead_letters", "counts", "purge", "complete_many", "delay", "priority", "dedupe", "in_process"}
     )
     contract_version: ClassVar[int] = 1
     settings_class: ClassVar[type[MemorySettings]] = MemorySettings
@@ -126,6 +137,15 @@ class InMemoryQueueService(QueueService):
         async with self._open() as store:
             return store.update(task_id, update, holder=self)
 
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Settle many deliveries as completed, one after the other."""
+        answers: list[bool | InvalidTask] = []
+        for task, result in results:
+            if len(answers) % SLICE == SLICE - 1:
+                await asyncio.sleep(0)  # others have their turn
+            answers.append(await self._complete(task, result))
+        return answers
+
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last."""
         check_delay(delay)
@@ -193,6 +213,12 @@ class InMemoryQueueService(QueueService):
         # Woken calls leave at their next turn, with their timers; those of other loops do so when those run.
         while any(waiter.loop is loop for waiter in self._wake_own(shared)):  # noqa: ASYNC110 - it waits a turn or two, not for an event
             await asyncio.sleep(0)
+
+    async def _complete(self, task: Task, result: Any) -> bool | InvalidTask:
+        try:
+            return await self.update_status(task, TaskState.COMPLETED, result)
+        except InvalidTask as error:
+            return error
 
     def _record(self, task: NewTask) -> Record:
         return Record.of(task, task.encoded(self.settings.max_task_bytes))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["BATCH", "Batcher", "Begin", "Receiver"]
+__all__ = ["BATCH", "Batcher", "Begin", "Receiver", "shares"]
 
 BATCH = 1000
 """The most tasks that one script handles: about 5 ms, in which the server serves nobody else."""
@@ -22,6 +22,21 @@ Receiver = Callable[[Any], None]
 
 Begin = Callable[[Sequence[Any], Receiver], None]
 """Begins one call of many loads; the outcome of each, an exception to be raised included, is received in their order."""
+
+
+Load = TypeVar("Load")
+
+
+def shares(loads: Sequence[Load], *, size: Callable[[Load], int]) -> Iterator[Sequence[Load]]:
+    """Cut what is to be sent into the shares of one script each, in order: none has too many tasks or too many bytes."""
+    first = total = 0
+    for position, load in enumerate(loads):
+        total += size(load)
+        if position > first and (position - first >= BATCH or total > BATCH_BYTES):
+            yield loads[first:position]
+            first, total = position, size(load)
+    if loads:
+        yield loads[first:]
 
 
 class Batcher:

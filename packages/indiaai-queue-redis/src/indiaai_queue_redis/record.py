@@ -16,7 +16,16 @@ import msgspec
 
 from indiaai_core.queue import NewTask, StatusUpdate, Task, TaskState, TaskStatus
 
-__all__ = ["UNREADABLE", "decode_status", "decode_tasks", "encode_call", "encode_failure", "encode_result", "encode_task"]
+__all__ = [
+    "UNREADABLE",
+    "decode_status",
+    "decode_tasks",
+    "encode_call",
+    "encode_failure",
+    "encode_result",
+    "encode_task",
+    "encode_token",
+]
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 """What a record that is not of this format may raise, wherever its reader stumbles."""
@@ -74,6 +83,11 @@ def encode_call(
 def encode_result(data: Any, *, max_bytes: int) -> bytes:
     """Return a result as JSON if it is one of the plain ones that most are, else nothing: then it is to be looked at."""
     return _encode_plain(data, max_bytes) if type(data) in _PLAIN else _encode_object(data, max_bytes)
+
+
+def encode_token(token: str) -> bytes:
+    """Return an id or a lease as it goes to the server; one that has no form in UTF-8 is one that no task has."""
+    return token.encode("utf-8", "surrogatepass")
 
 
 def encode_failure(update: StatusUpdate) -> bytes:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 
-from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, QueueFull, TaskNotFound
+from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, InvalidTask, QueueFull, TaskNotFound
 from indiaai_core.queue import (
     DEFAULT_MAX_ATTEMPTS,
     Counts,
@@ -26,11 +26,12 @@ from indiaai_core.queue import (
     check_limit,
 )
 from indiaai_queue_redis.batch import BATCH, Batcher, Receiver
+from indiaai_queue_redis.completion import complete_all, encode_completion
 from indiaai_queue_redis.fault import full
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS
 from indiaai_queue_redis.linkset import LinkSet
 from indiaai_queue_redis.partition import mint_many, partition_of_id, partition_of_key
-from indiaai_queue_redis.record import decode_status, decode_tasks, encode_call, encode_failure, encode_result, encode_task
+from indiaai_queue_redis.record import decode_status, decode_tasks, encode_call, encode_failure, encode_task, encode_token
 from indiaai_queue_redis.rounds import Rounds
 from indiaai_queue_redis.settings import RedisSettings
 
@@ -55,7 +56,7 @@ class RedisQueueService(QueueService):
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"retry", "cancel", "dead_letters", "counts", "purge", "delay", "priority", "dedupe"}
+        {"retry", "cancel", "dead_letters", "counts", "purge", "complete_many", "delay", "priority", "dedupe"}
     )
     contract_version: ClassVar[int] = 1
     settings_class = RedisSettings
@@ -152,7 +153,7 @@ class RedisQueueService(QueueService):
     async def get_status(self, task_id: str) -> TaskStatus:
         """Return what the queue knows about a task."""
         where = await self._home_of(task_id)
-        found = await self._batcher("inspect", where, self._inspect_each).join(_encoded(task_id))
+        found = await self._batcher("inspect", where, self._inspect_each).join(encode_token(task_id))
         if found is None:
             raise TaskNotFound(task_id)
         return decode_status(found)
@@ -160,14 +161,20 @@ class RedisQueueService(QueueService):
     async def update_status(self, task_id: str | Task, status: TaskState | str, data: Any = None) -> bool:
         """Settle or renew a task under its lease, in one round trip."""
         limit = self._settings.max_task_bytes
-        if status == TaskState.COMPLETED and (result := encode_result(data, max_bytes=limit)):
-            return await self._settle(task_id, b"complete\n" + result)
+        if status == TaskState.COMPLETED:
+            return await self._settle(task_id, encode_completion(data, max_bytes=limit))
         update = StatusUpdate.of(status, data, max_bytes=limit)
         if update.state is TaskState.FAILED:
             return await self._settle(task_id, b"fail\n" + encode_failure(update))
-        if update.state is TaskState.COMPLETED:
-            return await self._settle(task_id, b"complete\n" + (update.data or b"null"))
         return await self._settle(task_id, b"renew\n" + (update.data or b""), is_end=False)
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Settle many deliveries as completed, in one round trip for each 1,000."""
+        outcomes = await complete_all(self._links, results, max_bytes=self._settings.max_task_bytes)
+        for task, _ in results:
+            if self._leases.get(task.id) == task.lease:
+                del self._leases[task.id]
+        return outcomes
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last."""
@@ -184,7 +191,7 @@ class RedisQueueService(QueueService):
     async def cancel(self, task_id: str) -> bool:
         """Stop a task from being worked."""
         where = await self._home_of(task_id)
-        return _is_done(task_id, await self._links.run("cancel", _encoded(task_id), partition=where))
+        return _is_done(task_id, await self._links.run("cancel", encode_token(task_id), partition=where))
 
     async def dead_letters(self, limit: int = 100) -> list[TaskStatus]:
         """Return failed tasks, the latest first; `REDIS_MAX_DEAD_LETTERS` says how many are kept."""
@@ -196,7 +203,7 @@ class RedisQueueService(QueueService):
     async def requeue(self, task_id: str) -> bool:
         """Put a failed or cancelled task back into the queue, with its attempts counted from 0 again."""
         where = await self._home_of(task_id)
-        return _is_done(task_id, await self._links.run("requeue", _encoded(task_id), partition=where))
+        return _is_done(task_id, await self._links.run("requeue", encode_token(task_id), partition=where))
 
     async def counts(self) -> Counts:
         """Return how many tasks the queue holds."""
@@ -362,18 +369,13 @@ class RedisQueueService(QueueService):
         name, lease = (task.id, task.lease) if isinstance(task, Task) else (task, self._leases.get(task, ""))
         where = 0 if self._links.count == 1 else await self._home_of(name)
         batcher = self._batcher("settle", where, self._settle_each)
-        done = await batcher.join((_encoded(name), _encoded(lease), order), size=len(order))
+        done = await batcher.join((encode_token(name), encode_token(lease), order), size=len(order))
         if is_end and self._leases.get(name) == lease:
             del self._leases[name]
         return bool(done)
 
     def _settle_each(self, where: int, loads: Sequence[tuple[bytes, bytes, bytes]], receive: Receiver) -> None:
         self._links.dispatch("settle", *chain.from_iterable(loads), partition=where, receive=receive)
-
-
-def _encoded(token: str) -> bytes:
-    """Return an id or a lease as it goes to the server; one that has no form in UTF-8 is one that no task has."""
-    return token.encode("utf-8", "surrogatepass")
 
 
 def _is_done(task_id: str, outcome: int) -> bool:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from indiaai_core.errors import Unsupported
+from indiaai_core.errors import InvalidTask, Unsupported
 from indiaai_core.layers import Service
 from indiaai_core.queue.task import Counts, NewTask, Task, TaskState, TaskStatus, check_limit
 
@@ -31,6 +31,7 @@ class QueueService(Service):
     | `dead_letters` | `dead_letters`, `requeue` |
     | `counts` | `counts` |
     | `purge` | `purge` |
+    | `complete_many` | `complete_many`, which a worker then calls for all that completed meanwhile |
     | `delay`, `priority`, `dedupe` | the arguments of `enqueue` of that name |
     | `in_process` | the queue lives in this process and dies with it, so the application works it itself |
 
@@ -194,6 +195,24 @@ class QueueService(Service):
                 break
             tasks.append(task)
         return tasks
+
+    async def complete_many(self, results: Sequence[tuple[Task, Any]]) -> list[bool | InvalidTask]:
+        """Settle many deliveries as completed, each as `update_status` does, in one round trip where the backend can.
+
+        Promises: Q180 to Q183.
+
+        Args:
+            results: Deliveries, each with its result.
+
+        Returns:
+            For each, in their order, what `update_status` would have returned, or the `InvalidTask` it would have raised:
+            one that cannot be kept keeps no other from being settled.
+
+        Raises:
+            BackendUnavailable: The store does not answer; each may have been done or not.
+            Unsupported: The backend does not declare `complete_many`.
+        """
+        raise Unsupported(type(self).__name__, "complete_many")
 
     async def retry(self, task: Task, delay: float = 0, error: str = "", *, traceback: str | None = None) -> bool:
         """Give a task back after a failed attempt, or make it a dead letter if that was its last.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,14 @@ class Arguments:
                 break
         return cls(tuple(makers))
 
-    def make(self, task: Task, context: TaskContext) -> list[Any]:
+    def make(self, task: Task, context: TaskContext) -> Sequence[Any]:
         """Return the arguments for a delivery.
 
         Raises:
             InvalidArgument: The data does not validate; the message names each field.
         """
+        if len(self.makers) == 1:  # as most are; to build a list costs more than all else here
+            return (self.makers[0](task, context),)
         return [maker(task, context) for maker in self.makers]
 
 

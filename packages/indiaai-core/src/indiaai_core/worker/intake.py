@@ -82,6 +82,7 @@ class Intake:
         self._is_filling = False
         self._pace = Pace()
         self._throttle = Throttle(rate_limits)
+        self._is_limited = bool(rate_limits)
         self._timer: asyncio.TimerHandle | None = None
         self._has_stock = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
@@ -115,11 +116,12 @@ class Intake:
         """
         if tasks and not source.stock:
             source.turn = max(source.turn, self._turn)
+        now = self._clock()
         try:
             for task in tasks:
                 if not isinstance(task, Task):
                     raise TypeError(f"dequeue_many of {type(source.service).__name__} gave {task!r:.80} where a Task belongs.")
-                delivery = Delivery(task, source, asked_at=asked_at)
+                delivery = Delivery(task, source, asked_at=asked_at, now=now)
                 source.keeper.hold(delivery)
                 if task.attempt > 1:
                     self._suspects.append(delivery)
@@ -166,7 +168,7 @@ class Intake:
     def _next(self) -> Delivery | None:
         """Take out the delivery that is to begin next, if there is one."""
         now = self._clock()
-        while (delivery := self._throttle.next_ready(now) or self._from_stock(now)) is not None:
+        while (delivery := self._within_limits(now) if self._is_limited else self._take()) is not None:
             if delivery.interruption is None and delivery.ends_at > now:
                 source = delivery.source
                 self._turn = max(self._turn, source.turn)
@@ -174,10 +176,13 @@ class Intake:
                 return delivery
             # Lost, or over by our count while it waited: another may be working it. It is not begun.
             self._dismiss(delivery, Interruption.WAITED)
-        self._wait_for_limits()
+        if self._is_limited:
+            self._wait_for_limits()
         return None
 
-    def _from_stock(self, now: float) -> Delivery | None:
+    def _within_limits(self, now: float) -> Delivery | None:
+        if (waited := self._throttle.next_ready(now)) is not None:
+            return waited
         while (delivery := self._take()) is not None:
             source = delivery.source
             if self._throttle.may_begin(delivery, now):

@@ -62,15 +62,17 @@ class Lease:
         "timeout_seconds",
     )
 
-    def __init__(self, task: Task, seconds: float, *, asked_at: float | None = None) -> None:
+    def __init__(self, task: Task, seconds: float, *, asked_at: float | None = None, now: float | None = None) -> None:
         """Begin the lease.
 
         Args:
             task: The delivery.
             seconds: How long the lease lasts.
             asked_at: When the queue was asked for it, on the event loop's clock; None: now.
+            now: The time on that clock, where it is known.
         """
-        now = asyncio.get_running_loop().time()
+        if now is None:
+            now = asyncio.get_running_loop().time()
         self.task = task
         self.seconds = seconds
         self.interruption: Interruption | None = None

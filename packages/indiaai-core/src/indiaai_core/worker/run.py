@@ -85,6 +85,7 @@ class Run:
         async with self._serviced():
             delivery = Delivery(task, source)
             source.keeper.hold(delivery)
+            source.settlement.is_together = False  # who called waits for this one's end
             runner = self._begin(delivery)
             await asyncio.wait({runner})
         return runner.result()
@@ -115,68 +116,90 @@ class Run:
 
     def _begin(self, delivery: Delivery) -> asyncio.Task[Outcome]:
         self._begun.add(delivery)
-        delivery.runner = runner = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        runner = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        if delivery.runner is None:  # else it has come to its settlement already, as with asyncio's eager tasks
+            delivery.runner = runner
         return runner
 
     async def _deliver(self, delivery: Delivery) -> Outcome:
+        is_settling = False
+        settlement = delivery.source.settlement
         try:
-            outcome = await self._attempt(delivery)
+            found = self._find(delivery)
+            outcome = found if isinstance(found, Outcome) else await self._handle(found, delivery)
             delivery.source.keeper.let_go(delivery)
             if not delivery.is_in_thread and len(self._begun) < MOST_UNSETTLED + self._concurrency:
                 self._intake.leave_slot(delivery)
+            if outcome.kind is OutcomeKind.COMPLETED and settlement.is_together:
+                delivery.runner = settlement.complete(delivery, outcome, settled=self._settled)
+                is_settling = True
+                return outcome
             if outcome.kind is OutcomeKind.RELEASED:
-                await delivery.source.settlement.release(delivery)
+                await settlement.release(delivery)
             elif outcome.kind is not OutcomeKind.LOST:
-                outcome = await delivery.source.settlement.settle(delivery, outcome)
+                outcome = await settlement.settle(delivery, outcome)
             log_outcome(outcome)
             return outcome
         finally:
-            delivery.source.keeper.let_go(delivery)
-            self._begun.discard(delivery)
-            if not delivery.is_in_thread:
-                self._intake.leave_slot(delivery)
+            if not is_settling:
+                delivery.source.keeper.let_go(delivery)
+                self._end(delivery)
 
-    async def _attempt(self, delivery: Delivery) -> Outcome:
+    def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        log_outcome(outcome)
+        self._end(delivery)
+
+    def _end(self, delivery: Delivery) -> None:
+        self._begun.discard(delivery)
+        if delivery.has_slot and not delivery.is_in_thread:
+            self._intake.leave_slot(delivery)
+
+    def _find(self, delivery: Delivery) -> Handler | Outcome:
+        """Return what works a delivery or, if it is not to be worked, what becomes of it."""
         task = delivery.task
         handler = self._registry.handlers.get(task.name)
         if delivery.interruption is not None:
             return _interrupted(delivery, delivery.interruption)
         if handler is None:
             return Outcome(task, OutcomeKind.FAILED, error=self._registry.explain_unknown(task.name))
-        if task.attempt > handler.limit(task):
+        if task.attempt > 1 and task.attempt > handler.limit(task):
             return judge_spent(task, handler)
+        return handler
+
+    async def _handle(self, handler: Handler, delivery: Delivery) -> Outcome:
+        task = delivery.task
         if task.max_attempts is None and handler.max_attempts is not None:
             # The limit goes along: a handler that asks for `is_last_attempt` is to hear the one that counts.
             delivery.task = task = replace(task, max_attempts=handler.max_attempts)
         enter_task(task)
-        if not handler.is_async:
-            return await self._handle(handler, delivery)
-        self._watchdog.begin()
+        if handler.is_async:
+            self._watchdog.begin()
         try:
-            return await self._handle(handler, delivery)
+            outcome = await self._call(handler, delivery)
         finally:
-            self._watchdog.end()
+            if handler.is_async:
+                self._watchdog.end()
+        why = delivery.interruption
+        if why is None or (why is not Interruption.LOST and outcome.kind is OutcomeKind.COMPLETED):
+            return outcome
+        return judge_timeout(delivery.task, handler) if why is Interruption.TIMED_OUT else _interrupted(delivery, why)
 
-    async def _handle(self, handler: Handler, delivery: Delivery) -> Outcome:
+    async def _call(self, handler: Handler, delivery: Delivery) -> Outcome:
         delivery.timeout_seconds = handler.timeout_seconds
+        service = delivery.source.service
         with delivery:
             try:
-                context = TaskContext(delivery, delivery.source.service)
                 in_thread = partial(self._threads.call, delivery)
-                result = await handler.call(context, in_thread, around=delivery.source.service.middleware)
-                outcome = Outcome(delivery.task, OutcomeKind.COMPLETED, result=as_json_value(result, handler))
+                result = await handler.call(TaskContext(delivery, service), in_thread, around=service.middleware)
+                return Outcome(delivery.task, OutcomeKind.COMPLETED, result=as_json_value(result, handler))
             except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a handler may raise anything
-                outcome = judge_error(error, task=delivery.task, handler=handler)
+                return judge_error(error, task=delivery.task, handler=handler)
             except asyncio.CancelledError as error:
                 own = asyncio.current_task()
                 if delivery.interruption is None and own is not None and own.cancelling():
                     raise  # somebody ends the whole event loop
                 # Either we cancelled it, and know why, or nobody did: it awaited something that was, and failed by it.
-                outcome = judge_error(error, task=delivery.task, handler=handler)
-        why = delivery.interruption
-        if why is None or (why is not Interruption.LOST and outcome.kind is OutcomeKind.COMPLETED):
-            return outcome
-        return judge_timeout(delivery.task, handler) if why is Interruption.TIMED_OUT else _interrupted(delivery, why)
+                return judge_error(error, task=delivery.task, handler=handler)
 
     async def _all_settled(self) -> None:
         while runners := self._runners():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -19,6 +20,9 @@ __all__ = ["RELEASE_SECONDS", "Settlement"]
 
 logger = logging.getLogger("indiaai.worker")
 
+Settled = Callable[[Any, Outcome], None]
+"""Is called with a delivery that is settled, or is not to be, and what came of it."""
+
 RELEASE_SECONDS = 5.0
 """How long a worker that stops tries to give back what it has not finished."""
 
@@ -28,13 +32,56 @@ class Settlement:
 
     Attributes:
         is_hurried: Whether the worker stops: a queue that does not answer is then not waited for.
+        is_together: Whether what completed is settled by `complete`: whether the queue can be told of many results at once.
     """
 
     def __init__(self, queue: QueueService, outage: Outage) -> None:
         """Hold what is told."""
         self._queue = queue
         self._outage = outage
+        self._completed: list[tuple[Lease, Outcome, Settled]] = []
+        self._keeping: asyncio.Task[None] | None = None
         self.is_hurried = False
+        self.is_together = "complete_many" in queue.capabilities
+
+    def complete(self, lease: Lease, outcome: Outcome, *, settled: Settled) -> asyncio.Task[None]:
+        """Settle a delivery that completed, together with those that complete in the same turn of the event loop.
+
+        Args:
+            lease: The delivery.
+            outcome: What came of it.
+            settled: Is called when that is settled, or is not to be, with what `settle` would return.
+
+        Returns:
+            What does it, for all of them.
+        """
+        self._completed.append((lease, outcome, settled))
+        if self._keeping is None:
+            self._keeping = asyncio.get_running_loop().create_task(self._keep())
+        return self._keeping
+
+    async def _keep(self) -> None:
+        await asyncio.sleep(0)  # an eager task would be through before it is known as the one that keeps them
+        completed, self._completed, self._keeping = self._completed, [], None
+        try:
+            answers: list[Any] = [*await self._queue.complete_many([(each.task, each.result) for _, each, _ in completed])]
+        except Exception as error:  # noqa: BLE001 - as in `settle`
+            answers = [error] * len(completed)
+        else:
+            self._outage.ended()
+        troubled: list[Awaitable[None]] = []
+        for (lease, outcome, settled), answer in zip(completed, answers, strict=True):
+            if answer is True:
+                settled(lease, outcome)
+            elif answer is False:
+                settled(lease, replace(outcome, kind=OutcomeKind.LOST, error="The lease was lost."))
+            else:
+                troubled.append(self._settle_alone(lease, outcome, settled))
+        if troubled:
+            await asyncio.gather(*troubled)
+
+    async def _settle_alone(self, lease: Lease, outcome: Outcome, settled: Settled) -> None:
+        settled(lease, await self.settle(lease, outcome))
 
     async def settle(self, lease: Lease, outcome: Outcome) -> Outcome:
         """Settle a delivery; while the queue does not answer, ask again until the lease runs out.

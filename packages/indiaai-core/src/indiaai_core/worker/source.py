@@ -88,9 +88,9 @@ class Delivery(Lease):
 
     __slots__ = ("arrived_at", "has_slot", "runner", "source")
 
-    def __init__(self, task: Task, source: Source, *, asked_at: float | None = None) -> None:
+    def __init__(self, task: Task, source: Source, *, asked_at: float | None = None, now: float | None = None) -> None:
         """Begin the lease; see there."""
-        super().__init__(task, source.service.lease_seconds, asked_at=asked_at)
+        super().__init__(task, source.service.lease_seconds, asked_at=asked_at, now=now)
         self.source = source
         self.arrived_at = self.renews_at - self.seconds / 3
         self.runner: asyncio.Task[Any] | None = None

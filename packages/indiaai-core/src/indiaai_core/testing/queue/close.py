@@ -66,6 +66,7 @@ class ClosePromises:
             "dead_letters": [service.dead_letters, lambda: service.requeue(task_id)],
             "counts": [service.counts],
             "purge": [service.purge],
+            "complete_many": [lambda: service.complete_many([(task, None)])],
         }
         for capability in {"", *service.capabilities} & calls.keys():
             for call in calls[capability]:

@@ -14,6 +14,7 @@ from indiaai_core.testing.queue.bound import BoundPromises
 from indiaai_core.testing.queue.cancel import CancelPromises
 from indiaai_core.testing.queue.clock import Clock, Elapse
 from indiaai_core.testing.queue.close import ClosePromises
+from indiaai_core.testing.queue.complete import CompletePromises
 from indiaai_core.testing.queue.concurrency import ConcurrencyPromises
 from indiaai_core.testing.queue.counts import CountsPromises
 from indiaai_core.testing.queue.dead import DeadLetterPromises
@@ -40,6 +41,7 @@ class QueueConformance(
     DequeuePromises,
     LeasePromises,
     SettlePromises,
+    CompletePromises,
     RenewPromises,
     RetryPromises,
     DeadLetterPromises,
