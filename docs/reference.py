@@ -33,7 +33,17 @@ variables with the prefix `<NAME>_` first: `ARCHIVE_R2_BUCKET_NAME`, then `R2_BU
 | --- | --- | --- |
 """
 
-STRICT = "| `INDIAAI_STRICT` | `0` | with `1`, a variable that looks like a setting and is none is an error, not a warning |"
+REST = """
+## Wrappers and the rest
+
+| variable | default | what it is |
+| --- | --- | --- |
+"""
+
+OTHERS = """| `INDIAAI_STRICT` | `0` | with `1`, a variable that looks like a setting and is none is an error, not a warning |
+| `INDIAAI_LOG_FORMAT` | `text` | what `indiaai worker` writes: `text`, or `json` for one object a line |
+| `INDIAAI_TEST_POSTGRESQL_URL` | not set | where `pytest --database postgresql` makes a database; unset: one is started |
+"""
 
 ERRORS = """# Errors
 
@@ -110,7 +120,13 @@ def settings() -> str:
     text = SETTINGS
     for layer, backends in layers():
         text += row(f"`{layer.variable}`", f"`{layer.default_backend}`", ", ".join(f"`{name}`" for name in backends))
-    text += f"{STRICT}\n"
+    text += REST
+    projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in sorted(ROOT.glob("packages/*/pyproject.toml"))]
+    wrappers = sorted(name for it in projects for name in it.get("entry-points", {}).get("indiaai.wrappers", {}))
+    for layer, _ in layers():
+        what = f"wrappers in front of it, the outermost first: {', '.join(f'`{name}`' for name in wrappers)}, or a plugin's"
+        text += row(f"`{layer.wrappers_variable}`", "empty", what)
+    text += OTHERS
     base = importlib.import_module("indiaai_core.settings").BackendSettings
     return text + "".join(settings_of(settings_class) for settings_class in classes(base) if settings_class.model_fields)
 

@@ -35,6 +35,16 @@ def test_every_setting_says_what_it_is() -> None:
     assert [line for line in bare if line.count(" | ") >= 3] == []
 
 
+def test_every_variable_of_ours_is_on_the_page() -> None:
+    """A variable that code reads by its own name, and not as a backend's setting, is documented too."""
+    page = (house.ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+
+    read = {name for path in house.published_files() for name in re.findall(r"\bINDIAAI_[A-Z_]+\b", path.read_text("utf-8"))}
+
+    assert read
+    assert [name for name in sorted(read) if f"`{name}`" not in page] == []
+
+
 def test_every_capability_says_what_it_adds() -> None:
     """A capability that a backend declares is explained by its layer's interface, in the table of its docstring."""
     lines = (house.ROOT / "docs" / "reference" / "capabilities.md").read_text("utf-8").splitlines()
