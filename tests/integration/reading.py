@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ __all__ = ["Reader", "can_be_tried", "free_port", "typed"]
 GROUPS = re.compile(r"indiaai\.(?:layers|hooks|wrappers|migrations|storage|queue|database|notify)")
 SECONDS = 60
 SERVERS = ("uvicorn ", "indiaai worker ", "indiaai db relay")
-SHOWN = ("text", "markdown", "ini")  # pictures, logs, and what no program here reads
+SHOWN = ("text", "markdown", "ini", "json")  # pictures, logs, and what no program here reads
 PIP = """#!/bin/sh
 # Asks whether what a page says to install is here, and changes nothing: real installing is tested in environments of their own.
 shift
@@ -82,6 +83,10 @@ class Reader:
             block = replace(shown, text=self._real(shown.text))
             if block.kind == "toml":
                 self._check_project(block)
+            elif block.kind == "json":
+                json.loads(block.text)
+            elif block.kind == "diff":
+                self._change_settings(block.text)
             elif block.kind in ("sh", "console"):
                 for command, printed in typed(block):
                     self._type(command, printed)
@@ -126,6 +131,14 @@ class Reader:
         assert [group for group in groups if not GROUPS.fullmatch(group)] == []
         if block.name:
             self.terminal.write(block.name, block.text)
+
+    def _change_settings(self, change: str) -> None:
+        # As somebody does who has them in `.env`; one that is taken out need not have been there, where a default did.
+        path = self.terminal.folder / ".env"
+        kept = path.read_text("utf-8").splitlines() if path.exists() else []
+        out = [line[1:] for line in change.splitlines() if line.startswith("-")]
+        added = [line[1:] for line in change.splitlines() if line.startswith("+")]
+        path.write_text("\n".join([*(line for line in kept if line not in out), *added, ""]), "utf-8")
 
     def _type(self, command: str, shown: str) -> None:
         command = command.partition(" # ")[0].strip().replace("…", self._gap)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from redis import Redis
 
 from environments import ROOT
 from following import Follower, blocks
@@ -52,6 +53,7 @@ NOT_RUN = {
 }
 
 APP = "sed -n '/^# app.py/,/^```/p' {root}/README.md | sed '/^```/d' > app.py"
+MOVE = "sed -n '/^# move_objects.py/,/^```/p' {root}/docs/how-to/change-backends.md | sed '/^```/d' > move_objects.py"
 EXAMPLE = "mkdir -p examples && cp -r {root}/examples/document_intake examples/ && rm -rf examples/document_intake/data"
 TABLES = """
 import indiaai_db.outbox
@@ -60,12 +62,45 @@ async with get_database_service().engine.begin() as connection:
     await connection.run_sync(Base.metadata.create_all)
 """
 
+MODELS = """
+indiaai db init
+cat > models.py <<'END'
+from indiaai_db import Base
+from sqlalchemy.orm import Mapped, mapped_column
+class Note(Base):
+    __tablename__ = "note"
+    text: Mapped[str] = mapped_column(primary_key=True)
+END
+cat > migrations/env.py <<'END'
+import models
+from indiaai_db import Base
+from indiaai_db.migrations import run
+run(Base.metadata)
+END
+cat > begin.py <<'END'
+import asyncio
+from indiaai_core import Platform, get_storage_service
+from indiaai_db import get_database_service
+from models import Note
+async def main():
+    async with Platform():
+        await get_storage_service().upload("first.txt", b"stored on the laptop")
+        async with get_database_service().session() as session:
+            session.add(Note(text="written on the laptop"))
+asyncio.run(main())
+END
+SQLITE_DB_PATH=data/app.db indiaai db revision -m notes
+SQLITE_DB_PATH=data/app.db indiaai db upgrade
+SQLITE_DB_PATH=data/app.db python begin.py
+"""
+
 # What a page takes for granted: commands, or Python.
 BEFORE = {
     "docs/explanation/storage.md": "from indiaai_storage_local import LocalStorageService as S\npdf, storage = b'%PDF', S()",
     "docs/how-to/change-backends.md": f"{APP}\nindiaai db init\nindiaai db upgrade\n"
     "export NEW_STORAGE_TYPE=local NEW_LOCAL_STORAGE_PATH=new",
     "docs/how-to/enqueue-with-a-transaction.md": "export QUEUE_TYPE=redis",
+    "docs/how-to/grow.md": f"unset ${{!R2_*}} REDIS_URL DATABASE_URL\n{APP}\n{MOVE}\n{MODELS}",
     "docs/how-to/run-the-example.md": EXAMPLE,
     "docs/reference/hooks.md": "from typing import Any\nfrom indiaai_core import Platform",
     "examples/document_intake/README.md": f"{EXAMPLE}\ncd examples/document_intake",
@@ -87,6 +122,16 @@ with anyio.fail_after(30):
     async with lifespan(FastAPI()):
         while (await get_queue_service().counts()).pending != 1:
             await anyio.sleep(0.05)
+""",
+    "docs/how-to/grow.md": """
+import models
+from indiaai_core import get_queue_service, get_storage_service
+from indiaai_db import get_database_service
+assert await get_storage_service().download("first.txt") == b"stored on the laptop"
+async with get_database_service().session(read_only=True) as session:
+    assert await session.get(models.Note, "written on the laptop")
+assert type(get_storage_service().client).__module__.startswith("botocore")
+assert (await get_queue_service().counts()).pending == 0
 """,
     "docs/how-to/migrations.md": "await prepare()",
     "docs/how-to/watch-every-call.md": """
@@ -149,6 +194,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """Return the addresses of servers, by what pages have in their place."""
     folder = tmp_path_factory.mktemp("redis")
     with redis_server(folder) as redis, moto_server("documents") as bucket, PostgresqlServer() as postgresql:
+        with Redis.from_url(redis) as client:
+            client.config_set("appendonly", "yes")  # as `indiaai check` wants it
         yield {
             "redis://localhost:6379/0": redis,
             "postgres://user:password@host:5432/database": postgresql.database_url("DATABASE"),
@@ -156,6 +203,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             "R2_ACCOUNT_ID=…": f"R2_ENDPOINT_URL={bucket}",
             "=…": "=testing",
             "R2_BUCKET_NAME=archive": "R2_BUCKET_NAME=documents",
+            # One server stands for the bigger engines of the scaling path.
+            "redis+sentinel://sentinel-1,sentinel-2,sentinel-3/primary": redis,
+            "REDIS_WAIT_REPLICAS=1": "REDIS_WAIT_REPLICAS=0",
+            "postgres://user:password@pooler/database": postgresql.database_url("DATABASE"),
+            "postgres://user:password@replica/database": postgresql.database_url("DATABASE"),
         }
 
 
@@ -189,7 +241,7 @@ def reader(tmp_path: Path, addresses: dict[str, str]) -> Iterator[Reader]:
         "AWS_DEFAULT_REGION": "us-east-1",
         **{f"{prefix}_{name}": value for prefix in ("R2", "AWS") for name, value in keys.items()},
     }
-    stand_ins = {**addresses, **serve, "http://127.0.0.1:8000": f"http://127.0.0.1:{port}"}
+    stand_ins = {**addresses, **serve, "/srv/app": f"{tmp_path / 'srv'}", "http://127.0.0.1:8000": f"http://127.0.0.1:{port}"}
     with Follower(tmp_path, variables) as terminal:
         somebody = Reader(terminal, stand_ins=stand_ins, skipped=NOT_TYPED)
         yield somebody
