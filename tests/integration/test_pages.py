@@ -30,6 +30,7 @@ WITH_BLOCKS = [page for page in EVERY if "```" in (ROOT / page).read_text("utf-8
 # Pages that a test of their own follows from the first line to the last.
 FOLLOWED = {
     "docs/how-to/check-a-set-up.md": "test_operator_pages.py",
+    "docs/how-to/see-the-settings.md": "test_operator_pages.py",
     "docs/how-to/operate-a-queue.md": "test_operate_a_queue.py",
     "docs/how-to/write-a-backend.md": "test_write_a_backend.py",
     "docs/tutorial/first-layer.md": "test_first_layer.py",

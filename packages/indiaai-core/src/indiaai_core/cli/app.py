@@ -36,6 +36,7 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     app.command("plugins")(_plugins)
     app.command("check")(_check)
+    app.command("config")(_config)
     app.command("worker")(_worker)
     app.add_typer(build_queue_app(), name="queue")
     app.add_typer(build_new_app(), name="new")
@@ -72,6 +73,13 @@ def _check(
     from indiaai_core.cli.check import run_checks
 
     raise typer.Exit(run_checks(as_json=json, is_strict_asked=strict))
+
+
+def _config(*, json: Json = False) -> None:
+    """Show each setting, its value (secrets masked) and where it came from; exit 1 where one is wrong."""
+    from indiaai_core.cli.config import show_config
+
+    raise typer.Exit(show_config(as_json=json))
 
 
 def _worker(
