@@ -12,7 +12,7 @@ from commands import PROGRAM
 from environments import ROOT
 from following import Follower, blocks
 
-PAGES = ["check-a-set-up.md", "see-the-settings.md"]
+PAGES = ["check-a-set-up.md", "operate-a-store.md", "see-the-settings.md"]
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ FOLLOWED = {
     "docs/how-to/check-a-set-up.md": "test_operator_pages.py",
     "docs/how-to/see-the-settings.md": "test_operator_pages.py",
     "docs/how-to/operate-a-queue.md": "test_operate_a_queue.py",
+    "docs/how-to/operate-a-store.md": "test_operator_pages.py",
     "docs/how-to/write-a-backend.md": "test_write_a_backend.py",
     "docs/tutorial/first-layer.md": "test_first_layer.py",
     "docs/tutorial/first-plugin.md": "test_first_plugin.py",

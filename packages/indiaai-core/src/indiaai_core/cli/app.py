@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,10 +10,14 @@ import typer
 
 from indiaai_core.cli.new import build_new_app
 from indiaai_core.cli.queue import build_queue_app
+from indiaai_core.cli.storage import build_storage_app
 from indiaai_core.cli.version import print_version
 from indiaai_core.platform import current_platform
 
 __all__ = ["build_app"]
+
+PIPE_COLUMNS = 1000
+"""How wide help is where it is read by a program: each of its lines is whole."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -28,6 +33,9 @@ def build_app() -> typer.Typer:
     """Return the command line with the core's commands and those that installed plugins add."""
     app = typer.Typer(
         name="indiaai",
+        # Boxes are for people; in a pipe they would cut what is said to 80 columns.
+        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        context_settings={} if sys.stdout.isatty() else {"terminal_width": PIPE_COLUMNS},
         help="See, check and run what an indiaai application stands on.",
         no_args_is_help=True,
         add_completion=False,
@@ -38,6 +46,7 @@ def build_app() -> typer.Typer:
     app.command("check")(_check)
     app.command("config")(_config)
     app.command("worker")(_worker)
+    app.add_typer(build_storage_app(), name="storage")
     app.add_typer(build_queue_app(), name="queue")
     app.add_typer(build_new_app(), name="new")
     current_platform().hooks.hook.add_commands(app=app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from indiaai_core.cli.version import print_version
@@ -10,7 +11,21 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line on the process's arguments and exit with its status."""
+    """Run the command line on the process's arguments and exit with its status.
+
+    Who reads what it prints may stop to, as `head` does: that is no error, and nothing is said of it.
+    """
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        raise SystemExit(1) from None
+
+
+def _run() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):  # answered without the 0.2 s that the commands' imports take
         print_version()
         return

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import anyio
 
+from indiaai_core.cli.instance import require_instance
 from indiaai_core.cli.output import Progress, print_check, print_failure, print_json, print_notes, print_table, print_text
 from indiaai_core.cli.place import queue_place
 from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, IndiaAIError, TaskNotFound
 from indiaai_core.platform import Platform
 from indiaai_core.queue import LAYER, Counts, QueueService, TaskStatus
+from indiaai_core.selection import Slot
 
 __all__ = ["Operator"]
 
@@ -106,6 +108,7 @@ class Operator:
     async def _with_queue(self, question: Callable[[QueueService], Awaitable[Found]]) -> Found:
         platform = Platform()
         try:
+            require_instance(Slot(LAYER.name, self._name), platform.environment)
             queue: QueueService = platform.get_service(LAYER.name, self._name)
             if "in_process" in queue.capabilities:
                 raise _lonely_queue(type(queue).__name__, platform.environment.for_instance(self._name))

@@ -99,9 +99,9 @@ class Progress:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[K")
 
-    def advance(self) -> None:
-        """Count one more."""
-        self._count += 1
+    def advance(self, count: int = 1) -> None:
+        """Count one more, or so many."""
+        self._count += count
         if time.monotonic() - self._told_at >= self._seconds:
             self._told_at = time.monotonic()
             line = f"{self._count}{self._of} {self._participle}"
