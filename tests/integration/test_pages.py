@@ -104,6 +104,7 @@ BEFORE = {
     "docs/how-to/enqueue-with-a-transaction.md": "export QUEUE_TYPE=redis",
     "docs/how-to/grow.md": f"unset ${{!R2_*}} REDIS_URL DATABASE_URL\n{APP}\n{MOVE}\n{MODELS}",
     "docs/how-to/run-the-example.md": EXAMPLE,
+    "docs/how-to/run-postgresql.md": "indiaai db init",
     "docs/reference/hooks.md": "from typing import Any\nfrom indiaai_core import Platform",
     "examples/document_intake/README.md": f"{EXAMPLE}\ncd examples/document_intake",
 }
@@ -205,7 +206,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             "R2_ACCOUNT_ID=…": f"R2_ENDPOINT_URL={bucket}",
             "=…": "=testing",
             "R2_BUCKET_NAME=archive": "R2_BUCKET_NAME=documents",
-            # One server stands for the bigger engines of the scaling path.
+            # One server stands for several, and for the bigger engines of the scaling path.
+            "postgresql://app:password@db-1:5432,db-2:5432/app?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem": (
+                postgresql.database_url("DATABASE")
+            ),
+            **{f"postgresql://app:password@db-{number}:5432/app": postgresql.database_url("DATABASE") for number in (2, 3)},
             "redis+sentinel://sentinel-1,sentinel-2,sentinel-3/primary": redis,
             "REDIS_WAIT_REPLICAS=1": "REDIS_WAIT_REPLICAS=0",
             "postgres://user:password@pooler/database": postgresql.database_url("DATABASE"),
