@@ -88,8 +88,8 @@ def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | Non
     ):
         found, expected = f"{settings.server} does not let its user in", "a user and a password that the server knows"
         return Fault("REDIS_URL", found, expected, "set REDIS_URL to redis://USER:PASSWORD@HOST:PORT/DATABASE with both")
-    if found := re.search(r"certificate verify failed: (.+?)(?: \(_ssl|$)", said):
-        untrusted = f"the certificate of {settings.server} is not to be trusted: {found[1].rstrip('.')}"
+    if reason := re.search(r"certificate verify failed: (.+?)(?: \(_ssl|$)", said):
+        untrusted = f"the certificate of {settings.server} is not to be trusted: {reason[1].rstrip('.')}"
         remedy = "if an authority of your own signed it, say which: rediss://…?ssl_ca_certs=/path/ca.pem"
         return Fault("REDIS_URL", untrusted, "a certificate for that name, signed by a known authority", remedy)
     misfit = next((misfit for word, misfit in MISFITS.items() if word in said), None)
