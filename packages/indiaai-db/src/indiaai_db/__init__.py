@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from indiaai_db.errors import CommitUnknown, DatabaseError, MigrationFailed, ReadOnlySession, TransactionConflict
+from indiaai_db.errors import (
+    CommitUnknown,
+    DatabaseError,
+    MigrationFailed,
+    MigrationWouldLock,
+    ReadOnlySession,
+    TransactionConflict,
+)
 from indiaai_db.factory import get_database_service
 from indiaai_db.layer import LAYER
 from indiaai_db.service import DatabaseService
@@ -21,6 +28,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseService",
     "MigrationFailed",
+    "MigrationWouldLock",
     "PortableDecimal",
     "PortableJson",
     "ReadOnlySession",

@@ -106,6 +106,11 @@ class SqlalchemyDatabaseService(DatabaseService):
         """Hear that this task committed what may be read from a replica next."""
 
     @property
+    def locks_tables(self) -> bool:
+        """Whether changing a large table keeps others from it for long, so that migrations are to be watched."""
+        return False
+
+    @property
     def engine(self) -> AsyncEngine:
         """The running loop's engine for transactions that may write."""
         return self._engines.current().writer

@@ -31,9 +31,14 @@ def _init(folder: Annotated[Path, typer.Argument(help="The folder of migrations 
     _run("init", ALEMBIC_INI, folder)
 
 
-def _upgrade(revision: Revision = "head", config: Config = ALEMBIC_INI) -> None:
+def _upgrade(
+    revision: Revision = "head",
+    *,
+    config: Config = ALEMBIC_INI,
+    accept_locks: Annotated[bool, typer.Option("--accept-locks", help="Even if others cannot use a large table.")] = False,
+) -> None:
     """Bring the schema to a revision; one process does it, others that ask meanwhile wait."""
-    _run("upgrade", config, revision)
+    _run("upgrade", config, revision, accepts_locks=accept_locks)
 
 
 def _downgrade(revision: Revision, config: Config = ALEMBIC_INI) -> None:
@@ -47,7 +52,7 @@ def _current(config: Config = ALEMBIC_INI) -> None:
 
 
 def _check(config: Config = ALEMBIC_INI) -> None:
-    """Exit with 1 if the models ask for a schema that the migrations do not make."""
+    """Exit with 1 if the migrations do not make what the models ask for, or would lock a table that may be large."""
     _run("check", config)
 
 
@@ -97,11 +102,11 @@ def _copy(
         raise typer.Exit(1) from error
 
 
-def _run(name: str, config: Path, *arguments: Any) -> None:
+def _run(name: str, config: Path, *arguments: Any, accepts_locks: bool = False) -> None:
     from indiaai_db.migrations import run_command
 
     try:
-        run_command(name, config, *arguments)
+        run_command(name, config, *arguments, accepts_locks=accepts_locks)
     except IndiaAIError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -7,6 +7,7 @@
     └── DatabaseError
         ├── ReadOnlySession         a read-only session was asked to write
         └── MigrationFailed         the schema is what it was before
+            └── MigrationWouldLock  it was not run, for it would keep others from a large table
 
 What SQLAlchemy raises about the statements themselves (`IntegrityError`, `NoResultFound`, …) is the application's and comes
 out as it is: a session is SQLAlchemy's own.
@@ -14,9 +15,11 @@ out as it is: a session is SQLAlchemy's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from indiaai_core.errors import BackendUnavailable, IndiaAIError
 
-__all__ = ["CommitUnknown", "DatabaseError", "MigrationFailed", "ReadOnlySession", "TransactionConflict"]
+__all__ = ["CommitUnknown", "DatabaseError", "MigrationFailed", "MigrationWouldLock", "ReadOnlySession", "TransactionConflict"]
 
 
 class DatabaseError(IndiaAIError):
@@ -33,6 +36,23 @@ class ReadOnlySession(DatabaseError):
 
 class MigrationFailed(DatabaseError):
     """A migration failed, and what it did before was rolled back: schema and data are what they were."""
+
+
+class MigrationWouldLock(MigrationFailed):
+    """A migration would keep others from a large table for long; the schema is what it was before.
+
+    Attributes:
+        locks: The revisions, and what each would lock, why, and what to do instead.
+    """
+
+    def __init__(self, locks: Sequence[tuple[str, object]]) -> None:
+        """Name every revision and statement."""
+        self.locks = [*locks]
+        lines = "\n".join(f"- revision {revision}: {lock}" for revision, lock in locks)
+        super().__init__(
+            f"Migrations would keep others from a table for as long as it is large:\n{lines}\nWhere that may be, write "
+            "`accepts_locks = True` into the revision, or run `indiaai db upgrade --accept-locks`."
+        )
 
 
 class TransactionConflict(BackendUnavailable):

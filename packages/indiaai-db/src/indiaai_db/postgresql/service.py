@@ -78,6 +78,11 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         """Name hosts and database, and no secret."""
         return f"<PostgresqlDatabaseService {self._url.shown!r}>"
 
+    @property
+    def locks_tables(self) -> bool:
+        """Whether changing a large table keeps others from it for long: not on CockroachDB."""
+        return not self._url.is_cockroachdb
+
     def _create_engines(self) -> Engines:
         opener = self._opener(self._url, "DATABASE_URL", has_to_write=True)
         writer = self._new_engine(opener, **self._pool())
