@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import gzip
+import hashlib
 import io
 import os
 import sys
@@ -214,6 +216,26 @@ async def test_only_the_first_part_is_known_by_its_header(server: R2Server, make
     assert headers[0]
     assert not headers[-1]
     assert await service.download("key") == LARGE * 3
+
+
+def test_no_digest_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte of a part goes through each digest once, also where MD5 and SHA-256 are both in the head of its request."""
+    digested: list[object] = []
+    digest_of = hashlib.md5
+
+    def count(*content: bytes, **options: Any) -> Any:
+        digested.append(content)
+        return digest_of(*content, **options)
+
+    payload = payloads.MemoryPayload(memoryview(b"content"))
+    monkeypatch.setattr(payloads.hashlib, "md5", count)
+
+    header, digests = payload.content_md5(), payload.digests()
+    monkeypatch.undo()
+
+    assert header == base64.b64encode(digests[0]).decode()
+    assert digests == (digest_of(b"content").digest(), hashlib.sha256(b"content").digest())
+    assert len(digested) == 1
 
 
 async def test_no_more_parts_are_in_memory_than_are_sent_at_once(

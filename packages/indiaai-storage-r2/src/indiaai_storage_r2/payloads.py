@@ -53,12 +53,13 @@ class Payload(ABC):
         """Return bytes that lie in the window, so many or fewer; the ones before may be gone after that."""
 
     def digests(self) -> tuple[bytes, bytes]:
-        """Return MD5 and SHA-256, for the headers that go before the bytes, which are read for it."""
-        if self._digest is None or self._sha256 is None:
-            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-            self._read_all(md5.update, sha256.update)
-            self._digest, self._sha256 = md5.digest(), sha256.digest()
-        return self._digest, self._sha256
+        """Return MD5 and SHA-256, for the headers that go before the bytes, which are read for what is not known yet."""
+        if self._sha256 is None:
+            sha256, md5 = hashlib.sha256(), None if self._digest else hashlib.md5(usedforsecurity=False)
+            self._read_all(sha256.update, *([md5.update] if md5 else []))
+            self._sha256 = sha256.digest()
+            self._digest = md5.digest() if md5 else self._digest
+        return self._digest or b"", self._sha256
 
     def sha256(self) -> str:
         """Return the SHA-256 in hex, with which a request is signed that does not go over TLS."""
