@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,3 +318,36 @@ def test_another_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.M
 
     with pytest.raises(ModuleNotFoundError):
         cli.main()
+
+
+@pytest.mark.parametrize("command", [[], ["queue"], ["storage"], ["check"]])
+def test_help_in_a_pipe_is_whole(command: list[str]) -> None:
+    """There are no boxes in it, and no line is cut to the width of a terminal that is not there."""
+    status, text = run(*command, "--help")
+
+    assert status == 0
+    assert not set("╭│╰…") & set(text)
+    assert "..." not in text.replace("ID...", "").replace("]...", "").replace("KEY...", "")
+
+
+@pytest.mark.parametrize("argument", ["--version", "plugins"])
+def test_a_reader_that_is_gone_is_no_error(
+    argument: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, site: SitePackages
+) -> None:
+    """What was printed cannot be given to anybody: the script ends with status 1, and says nothing."""
+    with (tmp_path / "gone").open("w", encoding="utf-8") as gone:
+
+        class Gone(io.StringIO):
+            def flush(self) -> None:
+                raise BrokenPipeError
+
+            def fileno(self) -> int:
+                return gone.fileno()
+
+        monkeypatch.setattr(sys, "argv", ["indiaai", argument])
+        monkeypatch.setattr(sys, "stdout", Gone())
+
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+
+    assert caught.value.code == 1

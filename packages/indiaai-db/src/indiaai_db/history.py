@@ -39,9 +39,14 @@ class History:
         """Whether there are migrations that have not been run."""
         return set(self.current) != set(self.heads)
 
+    @property
+    def place(self) -> str:
+        """Where the database is, in words."""
+        return _named(self.current)
+
     def to_be_run(self) -> ConfigurationError:
         """Return the error that names the command which runs what is pending."""
-        found = f"the database is at {_named(self.current)}, and the migrations go on to {_named(self.heads)}"
+        found = f"the database is at {self.place}, and the migrations go on to {_named(self.heads)}"
         fault = Fault(f"{self.config}", found, "a database that has had all migrations", "indiaai db upgrade")
         return ConfigurationError(f"Migrations are pending. {fault}.", faults=[fault])
 
@@ -70,7 +75,7 @@ async def read_history(service: DatabaseService, config: Path) -> History | None
         ConfigurationError: The migrations cannot be read.
         BackendUnavailable: The database does not answer.
     """
-    if not await anyio.to_thread.run_sync(config.is_file):
+    if not await anyio.to_thread.run_sync(config.exists):
         return None
     async with service.session(read_only=True) as session:
         current = await (await session.connection()).run_sync(_current)

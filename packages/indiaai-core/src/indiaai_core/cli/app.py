@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
         help="See, check and run what an indiaai application stands on.",
         no_args_is_help=True,
         add_completion=False,
+        pretty_exceptions_enable=sys.stdout.isatty(),
         pretty_exceptions_show_locals=False,  # they may hold secrets
     )
     app.callback()(_root)
