@@ -24,10 +24,11 @@ PATIENCE_SECONDS = 60.0
 class Standby(PostgresqlServer):
     """A server that was copied from a running one and follows it."""
 
-    def __init__(self, primary: PostgresqlServer) -> None:
-        """Hold whom to follow; entering copies it."""
+    def __init__(self, primary: PostgresqlServer, *, port: int = 0) -> None:
+        """Hold whom to follow; entering copies it, and listens on a port that is given or on a free one."""
         super().__init__()
         self._primary = primary
+        self.port = port
 
     def _create_cluster(self) -> None:
         conninfo = f"host=127.0.0.1 port={self._primary.port} user=postgres password='{PASSWORD}'"
@@ -86,7 +87,9 @@ def thaw(server: PostgresqlServer) -> None:
 
 
 def cut_power(server: PostgresqlServer) -> None:
-    """Kill every process of a server at once."""
+    """Kill every process of a server at once; one that is dead stays so."""
+    if not _is_there(server.pid):
+        return
     children = _signal(server, signal.SIGSTOP)
     for child in children:  # before the postmaster: nobody could tell afterwards whose they were
         os.kill(child, signal.SIGKILL)

@@ -16,6 +16,8 @@ from indiaai_db.testing import PostgresqlServer
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `writing`, which processes import
 
+collect_ignore = ["chaos"]  # run by the session of this name, or by its path
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

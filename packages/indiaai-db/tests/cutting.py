@@ -26,6 +26,7 @@ class CommitCutter:
     Attributes:
         cut: Where to cut; None for a sound network. It is None again after the cut.
         count: How often it was cut.
+        questions_to_cut: How many of those who ask afterwards what became of it are cut off as well.
         statement: What to have the server do, over another connection, while the answer is being lost.
     """
 
@@ -35,6 +36,7 @@ class CommitCutter:
         self._port = 0
         self.cut: Cut | None = None
         self.count = 0
+        self.questions_to_cut = 0
         self.statement = ""
 
     @property
@@ -62,6 +64,9 @@ class CommitCutter:
                     answers.cancel()
                     await asyncio.wait([answers])
                     await self._break(data, server, to_server)
+                    return
+                if self.questions_to_cut and b"pg_xact_status" in data:
+                    self.questions_to_cut -= 1
                     return
                 to_server.write(data)
         except ConnectionError:

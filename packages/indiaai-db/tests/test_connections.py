@@ -15,14 +15,18 @@ import anyio
 import pytest
 import trustme
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cluster import freeze, thaw
 from indiaai_core import BackendUnavailable, ConfigurationError
 from indiaai_db import CommitUnknown
 from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
+from indiaai_db.postgresql.connection import PostgresqlConnection
+from indiaai_db.postgresql.opener import Opener
+from indiaai_db.postgresql.url import PostgresqlUrl
 from indiaai_db.testing import PostgresqlServer
-from indiaai_db.testing.tables import create_tables, read_balance
+from indiaai_db.testing.tables import Account, create_tables, read_balance
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +181,50 @@ async def test_sslmode_is_honoured(postgresql_url: str, tmp_path: Path) -> None:
     async with tls_door(postgresql_url, certificates, "elsewhere.test") as url, new_service(f"{url}?{trusted}") as service:
         with pytest.raises(ConfigurationError, match="certificate is not trusted"):
             await service.check()
+
+
+@pytest.mark.parametrize("statement_timeout_seconds", [None, 5])
+async def test_a_commit_that_rolled_back_is_no_success(postgresql_url: str, statement_timeout_seconds: float | None) -> None:
+    """Who goes on after a failed statement hears at the end that nothing is there; the server itself would not say so."""
+    async with new_service(postgresql_url, statement_timeout_seconds=statement_timeout_seconds) as service:
+        await create_tables(service)
+
+        async def go_on_after_a_failure() -> None:
+            async with service.session() as session:
+                await session.execute(update(Account).values(balance=9))
+                with pytest.raises(IntegrityError):
+                    await session.execute(insert(Account).values(id=1))
+
+        with pytest.raises(DBAPIError, match=r"rolled the transaction back|is aborted"):
+            await go_on_after_a_failure()
+
+        assert await read_balance(service) == 0
+
+
+async def test_a_connection_lost_at_the_end_of_a_read_takes_nothing_back(postgresql_url: str) -> None:
+    """What was read was read: a read-only session whose connection breaks before its end ends as if it had not."""
+    async with new_service(postgresql_url) as service:
+        await create_tables(service)
+        async with service.session(read_only=True) as session:
+            balance = await session.scalar(select(Account.balance))
+            driver: Any = (await (await session.connection()).get_raw_connection()).driver_connection
+            driver.terminate()
+
+        assert (balance, await read_balance(service)) == (0, 0)
+
+
+async def test_a_connection_that_breaks_as_it_is_made_is_an_unavailable_backend(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between the handshake and what SQLAlchemy does with a new connection no error of the driver comes out bare."""
+    connect = Opener._connect
+
+    async def connect_and_lose(opener: Opener, url: PostgresqlUrl) -> PostgresqlConnection:
+        connection = await connect(opener, url)
+        connection.terminate()
+        return connection
+
+    monkeypatch.setattr(Opener, "_connect", connect_and_lose)
+    async with new_service(postgresql_url) as service:
+        with pytest.raises(BackendUnavailable, match="broke off as it was connected to"):
+            await read_balance(service)

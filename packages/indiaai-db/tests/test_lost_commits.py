@@ -65,6 +65,17 @@ async def test_run_returns_the_result_of_a_commit_whose_answer_was_lost(
     assert (cutter.count, balance, await read_balance(service)) == (1, 1, 1)
 
 
+async def test_who_asks_what_became_of_a_commit_may_be_cut_off_too(
+    cutter: CommitCutter, service: PostgresqlDatabaseService
+) -> None:
+    """The network that lost the answer loses the next ones as well: the question is asked again."""
+    cutter.cut, cutter.questions_to_cut = Cut.AFTER_COMMIT, 3
+
+    balance = await service.run(add_one)
+
+    assert (cutter.questions_to_cut, cutter.count, balance, await read_balance(service)) == (0, 1, 1, 1)
+
+
 async def test_a_session_ends_well_if_its_commit_is_there(cutter: CommitCutter, service: PostgresqlDatabaseService) -> None:
     """Nobody hears of an answer that was only lost."""
     cutter.cut = Cut.AFTER_COMMIT

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, select, update
+from sqlalchemy import BigInteger, Column, MetaData, Table, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
@@ -71,5 +73,42 @@ def upgrade_in_process(path: Path, config: Path) -> None:
     async def main() -> None:
         async with SqliteDatabaseService(SqliteSettings(db_path=path)) as service:
             await service.upgrade(config=config)
+
+    asyncio.run(main())
+
+
+class Unwanted(Exception):
+    """What makes a writer roll back."""
+
+
+def write_numbers_until_killed(path: Path, log: Path, writer: int) -> None:
+    """Write numbers for ever, and say of each that it was begun, and then that it was committed, undone, or what went wrong."""
+
+    async def write(session: AsyncSession, number: int) -> None:
+        await session.execute(text("INSERT INTO numbers VALUES (:writer, :number)"), {"writer": writer, "number": number})
+        if number % 10 == 9:
+            raise Unwanted
+
+    async def main() -> None:
+        service = SqliteDatabaseService(SqliteSettings(db_path=path))
+        with log.open("ab", buffering=0) as file:
+            async with service.session() as session:
+                await session.execute(
+                    text("CREATE TABLE IF NOT EXISTS numbers (writer INT, number INT, UNIQUE (writer, number))")
+                )
+            for number in itertools.count():
+                file.write(f"begun {number}\n".encode())
+                try:
+                    if number % 2:
+                        await service.run(partial(write, number=number))
+                    else:
+                        async with service.session() as session:
+                            await write(session, number)
+                except Unwanted:
+                    file.write(f"undone {number}\n".encode())
+                except Exception as error:  # noqa: BLE001 - whatever reaches a user is to be told
+                    file.write(f"{type(error).__name__}: {error}\n".encode())
+                else:
+                    file.write(f"committed {number}\n".encode())
 
     asyncio.run(main())

@@ -6,7 +6,7 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -275,12 +275,14 @@ def _commit_and_close(session: Session) -> None:
 
 async def _undo(session: AsyncSession) -> None:
     # Shielded: in a cancelled scope of anyio every await is cancelled again, and the connection would not come back.
-    with anyio.CancelScope(shield=True):
+    # A connection that is lost by now has nothing to undo: the server does so by itself.
+    with anyio.CancelScope(shield=True), suppress(SQLAlchemyError, OSError):
         await session.rollback()
 
 
 async def _close(session: AsyncSession) -> None:
-    with anyio.CancelScope(shield=True):
+    # The same: what was read was read, and what was committed is told apart by then.
+    with anyio.CancelScope(shield=True), suppress(SQLAlchemyError, OSError):
         await session.close()
 
 

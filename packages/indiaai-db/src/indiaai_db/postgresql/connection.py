@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["PostgresqlConnection", "close_for_good", "ping_in_time"]
+from indiaai_core.errors import BackendUnavailable
+
+__all__ = ["PostgresqlConnection", "close_for_good", "explain_setup", "ping_in_time"]
 
 GOODBYE_SECONDS = 2.0
 
@@ -43,14 +46,25 @@ class PostgresqlConnection(asyncpg.Connection):
                 channel.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        """Execute as asyncpg does, and begin each transaction with its timeout.
+        """Execute as asyncpg does, begin each transaction with its timeout, and let no COMMIT that did not commit pass for one.
 
-        In the same round trip, and not when the connection starts: a pooler in transaction mode takes no such parameter
-        then, and what was set for a connection would be set for whoever gets it next.
+        The timeout is set in the same round trip, and not when the connection starts: a pooler in transaction mode takes no
+        such parameter then, and what was set for a connection would be set for whoever gets it next. It ends before COMMIT:
+        there it would stop the waiting for a synchronous replica, and the server would acknowledge what no replica has.
+
+        Raises:
+            asyncpg.InFailedSQLTransactionError: A statement had failed, and the server answered COMMIT by rolling back.
         """
         if self.statement_timeout_seconds is not None and query.startswith("BEGIN"):
             query = f"{query} SET LOCAL statement_timeout = {round(self.statement_timeout_seconds * 1000)};"
-        return await super().execute(query, *args, timeout=timeout)
+        if query != "COMMIT;":
+            return await super().execute(query, *args, timeout=timeout)
+        if self.statement_timeout_seconds is not None:
+            query = f"SET LOCAL statement_timeout = 0; {query}"
+        status = await super().execute(query, timeout=timeout)
+        if status != "COMMIT":
+            raise asyncpg.InFailedSQLTransactionError("a statement failed before, so that COMMIT rolled the transaction back")
+        return status
 
 
 async def close_for_good(connection: PostgresqlConnection) -> None:
@@ -59,6 +73,28 @@ async def close_for_good(connection: PostgresqlConnection) -> None:
         await connection.close(timeout=GOODBYE_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it was broken before
         connection.terminate()
+
+
+def explain_setup(engine: AsyncEngine, place: str) -> None:
+    """Raise errors of indiaai-core when a connection breaks while SQLAlchemy prepares it, in place of the driver's own.
+
+    Args:
+        engine: The engine; the dialect is as it shall be.
+        place: Where it connects to, for the message.
+    """
+    dialect: Any = engine.sync_engine.dialect
+
+    def explained(setup: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+        async def prepare(connection: Any) -> None:
+            try:
+                await setup(connection)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                raise BackendUnavailable(f"PostgreSQL at {place} broke off as it was connected to: {error}") from error
+
+        return prepare
+
+    for name in ("setup_asyncpg_json_codec", "setup_asyncpg_jsonb_codec"):
+        setattr(dialect, name, explained(getattr(dialect, name)))
 
 
 def ping_in_time(engine: AsyncEngine, timeout_seconds: float) -> None:

@@ -260,7 +260,9 @@ class Replicas:
             if self._is_primary_silent and moments[-1:] == [at for at, _ in self._moments][-1:]:
                 moments.append(replica.answered_at)  # it has all that anybody knows of
             replica.is_fresh_as_of = max([replica.is_fresh_as_of, *moments[-1:]])
-            if heard is replica:
+            # In the beginning nobody has been watched for long enough to be called late.
+            is_judged = self._is_fit(replica) or (self._moments and time.monotonic() - self._moments[0][0] > self._max_lag)
+            if heard is replica and is_judged:
                 replica.tell(is_chosen=self._is_fit(replica), reason=f"it is more than {self._max_lag:g} s behind.")
         self._unheard.discard(heard)
         if not self._unheard or (self._primary not in self._unheard and any(map(self._is_fit, self._replicas))):

@@ -21,7 +21,7 @@ from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import CommitUnknown, ReadOnlySession, TransactionConflict
 from indiaai_db.freshness import note_commit, seconds_since_commit
 from indiaai_db.postgresql.cockroachdb import adapt_engine, isolation_level
-from indiaai_db.postgresql.connection import PostgresqlConnection, close_for_good, ping_in_time
+from indiaai_db.postgresql.connection import PostgresqlConnection, close_for_good, explain_setup, ping_in_time
 from indiaai_db.postgresql.opener import Opener
 from indiaai_db.postgresql.replicas import Replica, Replicas
 from indiaai_db.postgresql.settings import PostgresqlSettings
@@ -128,6 +128,7 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         )
         if self._url.is_cockroachdb:
             adapt_engine(engine)
+        explain_setup(engine, self._url.shown)
         shield_termination(engine, close_for_good)
         ping_in_time(engine, self._settings.connect_timeout_seconds)
         event.listen(engine.sync_engine, "handle_error", self._leave_a_silent_server)

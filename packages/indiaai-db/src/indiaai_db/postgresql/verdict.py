@@ -65,10 +65,11 @@ async def find_fate(found: Mark, engine: AsyncEngine) -> bool | None:
         try:
             async with engine.connect() as connection:
                 fate, has_lived_on = (await connection.execute(_FATE, asked)).one()
-        except BackendUnavailable:
+        except (BackendUnavailable, OSError):
             pass
-        except SQLAlchemyError:  # such as an id of another server's that this one has not come to yet
-            return None
+        except SQLAlchemyError as error:
+            if not getattr(error, "connection_invalidated", False):  # this one may be lost as well: ask by the next
+                return None  # such as an id of another server's that this one has not come to yet
         else:
             if not has_lived_on:
                 return None

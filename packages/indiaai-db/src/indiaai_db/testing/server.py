@@ -102,7 +102,7 @@ class PostgresqlServer:
         self._identity = self._become_nobody()
         self._binaries = self._find_binaries(self._identity)
         self._create_cluster()
-        self.port = _free_port()
+        self.port = self.port or _free_port()
         self._launch()
 
     def _create_cluster(self) -> None:
