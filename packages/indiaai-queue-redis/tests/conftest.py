@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a server once with each Redis that there is; the conformance suite with Valkey as well."""
     if "program" in metafunc.fixturenames:
         programs = find_programs()
-        if len(programs) > 1 and "conformance" not in metafunc.module.__name__:
+        if len(programs) > 1 and "conformance" not in getattr(metafunc.module, "__name__", ""):
             programs.pop("valkey", None)
         metafunc.parametrize("program", list(programs.values()), ids=list(programs), scope="session")
 

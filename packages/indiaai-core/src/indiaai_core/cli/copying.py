@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import anyio
 import anyio.to_thread
@@ -128,7 +128,7 @@ class Copying:
             return
         with await anyio.to_thread.run_sync(Path(source).open, "rb") as file:
             # A file is sent from where it is, which is faster than by its chunks, but nobody sees how far that is.
-            data: FileData = self._counted(_chunks(file)) if sys.stderr.isatty() else file
+            data: FileData = self._counted(_chunks(file)) if sys.stderr.isatty() else cast(BinaryIO, file)
             await self._upload(store, key, data, content_type)
 
     async def _upload(self, store: StorageService, key: str, data: FileData, content_type: str, **kept: Any) -> None:
