@@ -261,7 +261,7 @@ async def test_a_session_within_a_session_is_told_why_it_waits(sqlite_path: Path
 
 
 async def test_a_slow_statement_does_not_hold_up_the_event_loop(sqlite_service: SqliteDatabaseService) -> None:
-    """While statements run, waits for the lock included, other tasks are not held up by tens of milliseconds."""
+    """While a statement runs for a second, other tasks are not held up by it."""
     await create_tables(sqlite_service)
     longest = 0.0
 
@@ -274,12 +274,12 @@ async def test_a_slow_statement_does_not_hold_up_the_event_loop(sqlite_service: 
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
-        with anyio.move_on_after(0.3):
+        with anyio.move_on_after(1):
             async with sqlite_service.session() as session:
                 await session.execute(ENDLESS)
         group.cancel_scope.cancel()
 
-    assert 0 < longest < 0.15  # the interpreter's lock and the other processes of the machine, not the statement's 0.3 s
+    assert 0 < longest < 0.5  # the interpreter's lock and the other processes of the machine, not the statement's second
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
