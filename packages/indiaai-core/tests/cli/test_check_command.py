@@ -327,3 +327,22 @@ def test_a_backend_that_does_not_close_holds_nobody_up(site: SitePackages, monke
 
     assert (status, left) == (0, [0])
     assert found[-1]["detail"].startswith("Backend: round trip in")
+
+
+def test_a_backend_that_had_work_to_do_is_asked_again(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a busy machine took the time, to load a library, nothing was learnt of the host: it is asked once more."""
+    slow = """
+        async def check(self):
+            if self.asked:
+                return
+            type(self).asked = True
+            await __import__("anyio").sleep(60)
+
+        asked = False
+"""
+    hang(site, monkeypatch, slow)
+    monkeypatch.setattr(check_command._Round, "_has_worked", lambda _: True)
+
+    status, found = check()
+
+    assert (status, found[-1]["is_ok"]) == (0, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import anyio
 import pytest
 
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError, Unsupported
@@ -126,3 +127,21 @@ async def test_a_stream_by_default_is_a_slice_of_a_download() -> None:
     assert chunks == [b"123", b"456", b"7"]
     with pytest.raises(ObjectNotFound):
         await anext(service.stream("missing"))
+
+
+async def test_a_probe_that_is_given_up_takes_its_object_back() -> None:
+    """A store that stops answering in the middle is left without the object, if it still takes a delete."""
+
+    class Silent(MinimalStorageService):
+        async def download(self, file_key: str) -> bytes:
+            scope.cancel()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    service = Silent()
+
+    with anyio.CancelScope() as scope:
+        await service.probe()
+
+    assert scope.cancelled_caught
+    assert service.objects == {}

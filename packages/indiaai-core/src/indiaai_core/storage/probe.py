@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Probe"]
 
 CONTENT = b"indiaai check"
+TAKE_BACK_SECONDS = 0.3
 
 
 class Probe:
@@ -58,10 +60,19 @@ class Probe:
                 raise StorageError(f"The object {self._key!r} did not come back as it was stored.")
             if "list" in self._service.capabilities:
                 await self._try("list", self._list())
-        finally:
-            await self._try("delete", self._service.delete(self._key))
-            if not is_there and "delete" in self._done:  # there was nothing to delete, so a store need not have been asked
-                self._done.remove("delete")
+        except BaseException:
+            await self._take_back()
+            raise
+        await self._try("delete", self._service.delete(self._key))
+        if not is_there and "delete" in self._done:  # there was nothing to delete, so a store need not have been asked
+            self._done.remove("delete")
+
+    async def _take_back(self) -> None:
+        """Delete the object whatever ended the round trip, which may be that it was given up."""
+        import anyio
+
+        with suppress(IndiaAIError), anyio.move_on_after(TAKE_BACK_SECONDS, shield=True):
+            await self._service.delete(self._key)
 
     async def _try(self, right: str, step: Awaitable[Any]) -> Any:
         try:
