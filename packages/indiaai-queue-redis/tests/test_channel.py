@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis import exceptions as redis
 from redis.asyncio.connection import Connection
 
+from indiaai_queue_redis.address import Address
 from indiaai_queue_redis.channel import Channel, pack
+from indiaai_queue_redis.trouble import Breakdown, Refusal, Silence, Trouble
+from indiaai_queue_redis.wire import Borrowed, Wire
 from redisserver import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -49,8 +51,14 @@ class Line:
 
 def channel_on(line: Line, *, timeout_seconds: float = 5) -> Channel:
     """Return a channel that took over a connection which has shaken hands."""
-    connection = SimpleNamespace(_reader=None, _writer=SimpleNamespace(transport=line))
-    return Channel(connection, timeout_seconds=timeout_seconds)
+    writer: Any = SimpleNamespace(transport=line)
+    return Channel(writer, timeout_seconds=timeout_seconds)
+
+
+def wire_to(server: RedisServer) -> Wire:
+    """Return a connection to a server that is to be made."""
+    address = Address.of(server.url())
+    return Wire(address, address.places[0], address.login, timeout_seconds=20)
 
 
 async def outcome_of(call: asyncio.Future[Any]) -> Any:
@@ -58,7 +66,7 @@ async def outcome_of(call: asyncio.Future[Any]) -> Any:
     async with asyncio.timeout(5):
         try:
             return await call
-        except redis.RedisError as error:
+        except Trouble as error:
             return error
 
 
@@ -115,7 +123,7 @@ async def test_refusal_is_raised_with_the_servers_words() -> None:
     line.protocol.data_received(b"-MOVED 1 127.0.0.1:7001\r\n+PONG\r\n")
 
     refusal = await outcome_of(calls[0])
-    assert isinstance(refusal, redis.ResponseError)
+    assert isinstance(refusal, Refusal)
     assert str(refusal) == "MOVED 1 127.0.0.1:7001"
     assert await calls[1] == b"PONG"
     assert channel.is_open
@@ -176,7 +184,7 @@ async def test_garbage_fails_what_is_under_way(noise: bytes) -> None:
     line.protocol.data_received(noise)
 
     errors = [await outcome_of(call) for call in calls]
-    assert [type(error) for error in errors] == [redis.ConnectionError] * 2
+    assert [type(error) for error in errors] == [Breakdown] * 2
     assert errors[0] is not errors[1]
     assert not channel.is_open
     assert line.is_aborted
@@ -191,7 +199,7 @@ async def test_answer_that_nobody_asked_for_breaks_the_channel() -> None:
     line.protocol.data_received(b":1\r\n:2\r\n")
 
     assert await call == 1
-    with pytest.raises(redis.ConnectionError):
+    with pytest.raises(Breakdown):
         channel.call(PING)
     assert line.written == [PING]
 
@@ -209,7 +217,7 @@ async def test_line_cut_in_a_reply_fails_what_is_under_way() -> None:
     assert await calls[0] == 1
     assert ["reset" in str(await outcome_of(call)) for call in calls[1:]] == [True, True]
     assert line.written == [PING]
-    with pytest.raises(redis.ConnectionError):
+    with pytest.raises(Breakdown):
         channel.call(PING)
 
 
@@ -222,7 +230,7 @@ async def test_silent_server_is_given_up() -> None:
 
     errors = [await outcome_of(call) for call in calls]
 
-    assert {type(error) for error in errors} == {redis.TimeoutError}
+    assert {type(error) for error in errors} == {Silence}
     assert 0.1 <= asyncio.get_running_loop().time() - began < 2
     assert line.is_aborted
 
@@ -272,22 +280,24 @@ async def test_loop_is_kept_awake_for_near_servers_only(
     assert (asked_at_once > 0) == is_awake
 
 
-async def test_connection_of_the_client_is_taken_over(shared_server: RedisServer) -> None:
-    """redis-py connects; after that hundreds of calls share the socket, and closing it leaves nothing to warn of."""
+@pytest.mark.parametrize("is_borrowed", [False, True], ids=["own", "of the client"])
+async def test_connection_is_taken_over(shared_server: RedisServer, is_borrowed: bool) -> None:
+    """Whoever connected, hundreds of calls share the socket after that, and closing it leaves nothing to warn of."""
     connection = Connection(host="127.0.0.1", port=shared_server.port, protocol=2)
-    channel = await Channel.open(connection, timeout_seconds=5)
+    wire = Borrowed(connection, timeout_seconds=5) if is_borrowed else wire_to(shared_server)
+    channel = await Channel.open(wire, timeout_seconds=5)
 
     echoed = await asyncio.gather(*(channel.call(pack(("ECHO", f"{n}" * 1000))) for n in range(500)))
 
     await channel.aclose()
-    del connection, channel
+    del connection, wire, channel
     gc.collect()
     assert echoed == [(f"{n}" * 1000).encode() for n in range(500)]
 
 
 async def test_large_commands_wait_for_the_line(shared_server: RedisServer) -> None:
     """More than a socket holds is sent as fast as the server reads, and is whole."""
-    channel = await Channel.open(Connection(host="127.0.0.1", port=shared_server.port, protocol=2), timeout_seconds=20)
+    channel = await Channel.open(wire_to(shared_server), timeout_seconds=20)
     texts = [bytes([65 + n]) * 3_000_000 for n in range(8)]
 
     echoed = await asyncio.gather(*(channel.call(pack(("ECHO", text))) for text in texts))
@@ -298,10 +308,7 @@ async def test_large_commands_wait_for_the_line(shared_server: RedisServer) -> N
 
 async def test_server_that_closes_is_noticed_without_a_call(shared_server: RedisServer) -> None:
     """A connection that the server ended is not used again."""
-    channel, other = [
-        await Channel.open(Connection(host="127.0.0.1", port=shared_server.port, protocol=2), timeout_seconds=5)
-        for _ in range(2)
-    ]
+    channel, other = [await Channel.open(wire_to(shared_server), timeout_seconds=5) for _ in range(2)]
     own_id = await channel.call(pack(("CLIENT", "ID")))
 
     await other.call(pack(("CLIENT", "KILL", "ID", own_id)))

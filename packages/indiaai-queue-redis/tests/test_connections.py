@@ -31,8 +31,8 @@ def test_importing_the_package_does_not_load_the_client() -> None:
     assert finished.returncode == 0
 
 
-def test_client_is_loaded_beside_the_event_loop() -> None:
-    """The first call loads the client in a thread: the event loop goes on meanwhile."""
+def test_what_speaks_to_servers_is_loaded_beside_the_event_loop() -> None:
+    """The first call loads what speaks to servers in a thread: the event loop goes on meanwhile."""
     code = """
 import asyncio, sys, threading
 from indiaai_core import BackendUnavailable
@@ -40,11 +40,12 @@ from indiaai_queue_redis import RedisQueueService, RedisSettings
 
 class Watch:
     def find_spec(self, name, path=None, target=None):
-        if name.startswith("redis"):
+        if name.startswith(("redis", "hiredis")):
             threads.add(threading.current_thread() is threading.main_thread())
 
 async def main():
-    service = RedisQueueService(RedisSettings.model_validate({"url": "redis://127.0.0.1:1", "retry_seconds": 0}))
+    url = "redis://127.0.0.1:1" + OPTIONS
+    service = RedisQueueService(RedisSettings.model_validate({"url": url, "retry_seconds": 0}))
     try:
         await service.counts()
     except BackendUnavailable:
@@ -55,6 +56,38 @@ threads = set()
 sys.meta_path.insert(0, Watch())
 asyncio.run(main())
 sys.exit(threads != {False})
+"""
+    for options in ("", "?health_check_interval=30"):
+        finished = subprocess.run([sys.executable, "-c", code.replace("OPTIONS", repr(options))], check=False)
+
+        assert finished.returncode == 0
+
+
+def test_worker_does_without_the_client(shared_server: RedisServer) -> None:
+    """Tasks are enqueued, waited for and settled, and faults are said, without a third of a worker's memory: redis-py."""
+    code = f"""
+import asyncio, sys
+from indiaai_core import BackendUnavailable
+from indiaai_queue_redis import RedisQueueService, RedisSettings
+
+async def work(url, **settings):
+    settings = RedisSettings.model_validate({{"url": url, "queue_name": "lean", **settings}})
+    async with RedisQueueService(settings) as service:
+        await service.check()
+        await service.enqueue("process")
+        task = await service.dequeue(1)
+        assert await service.update_status(task, "completed")
+
+async def main():
+    await work({shared_server.url()!r})
+    await work({f"unix://{shared_server.unix_socket}"!r})
+    try:
+        await work("redis://127.0.0.1:1", retry_seconds=0)
+    except BackendUnavailable:
+        pass
+
+asyncio.run(main())
+sys.exit("redis" in sys.modules)
 """
 
     finished = subprocess.run([sys.executable, "-c", code], check=False)

@@ -99,6 +99,20 @@ async def test_certificate_of_another_host_is_a_configuration_error(tls: TlsServ
             await other.check()
 
 
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+async def test_certificate_that_is_not_there_is_a_configuration_error(tls: TlsServer, option: str) -> None:
+    """A file that the address names and nobody can read is said at once."""
+    async with tls.service(f"{option}=/no/such.pem") as service:
+        with pytest.raises(ConfigurationError, match=r"REDIS_URL.*No such file"):
+            await service.check()
+
+
+async def test_options_of_the_client_work_under_tls(tls: TlsServer) -> None:
+    """An option that redis-py alone knows has that connect, under TLS as well."""
+    async with tls.service(f"ssl_ca_certs={tls.ca_file}", "ssl_min_version=771") as service:
+        assert await service.enqueue("process")
+
+
 @pytest.mark.parametrize("tls", ["yes"], indirect=True)
 async def test_certificate_of_the_client_lets_in(tls: TlsServer) -> None:
     """A server that wants to know its clients lets in who shows a certificate, and no other."""

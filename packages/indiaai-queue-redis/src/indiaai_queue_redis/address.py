@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["Address", "Place"]
+__all__ = ["Address", "Login", "Place"]
 
 Place = tuple[str, int]
 """Host and port of a server."""
+
+Login = tuple[str, str, int]
+"""User, password and database; empty where the address says nothing of it."""
+
+OWN_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""Options that need nothing of redis-py."""
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 PORTS = {"redis": 6379, "rediss": 6379, "redis+sentinel": 26379, "rediss+sentinel": 26379}
@@ -26,6 +32,33 @@ class Address:
     """The name under which sentinels know the primary, or an empty text."""
     plain: str = field(repr=False)
     """The address of a server, with everything that the client is to know: for sentinels, of the one that they name."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether connections are under TLS."""
+        return self.plain.startswith("rediss")
+
+    @property
+    def path(self) -> str:
+        """Where the Unix socket is."""
+        return unquote(urlsplit(self.plain).path)
+
+    @property
+    def login(self) -> Login:
+        """As whom to connect, and to which database."""
+        parts = urlsplit(self.plain)
+        number = parts.path.strip("/") if parts.scheme != "unix" else ""
+        return unquote(parts.username or ""), unquote(parts.password or ""), int(number) if number.isdigit() else 0
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What follows the address."""
+        return dict(parse_qsl(urlsplit(self.plain).query, keep_blank_values=True))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether redis-py is not needed to connect: none of the options is one that it alone knows."""
+        return self.options.keys() <= OWN_OPTIONS
 
     @classmethod
     def of(cls, url: str) -> Address:

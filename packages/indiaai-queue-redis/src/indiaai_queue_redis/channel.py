@@ -1,8 +1,8 @@
 """One connection to a server, shared by all calls of an event loop that run at the same time; imported by the link.
 
-redis-py makes the connection: address, TLS, user, database. After that its streams, locks and timers, one of each for a
-call, cost more than the server's work, so the channel takes the socket over: what is sent within one turn of the loop
-goes out together, and the replies, which come in the same order, go to whoever waits for them.
+A client's streams, locks and timers, one of each for a call, cost more than the server's work. So the channel takes the
+socket over once the server has let us in: what is sent within one turn of the loop goes out together, and the replies, which
+come in the same order, go to whoever waits for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any, Self
 
 import hiredis
-from redis import exceptions as redis
+
+from indiaai_queue_redis.trouble import Breakdown, Refusal, Silence
+from indiaai_queue_redis.wire import Wire
 
 __all__ = ["Channel", "Receiver", "pack"]
 
@@ -45,15 +47,14 @@ class Channel(asyncio.Protocol):
     not at all.
     """
 
-    def __init__(self, connection: Any, *, timeout_seconds: float) -> None:
-        """Take over a connection that redis-py has made; `open` is the way to one."""
+    def __init__(self, writer: asyncio.StreamWriter, *, timeout_seconds: float) -> None:
+        """Take over a connection; `open` is the way to one."""
         self._loop = asyncio.get_running_loop()
-        # redis-py shows its streams to nobody. It has read the answer to all it sent, so nothing is on its way to them. The
-        # writer is kept while the socket is open: it would close it when it is forgotten.
-        self._writer: asyncio.StreamWriter = connection._writer
-        connection._reader = connection._writer = None
+        # The answer to all that was sent has been read, so nothing is on its way to the streams. The writer is kept while the
+        # socket is open: it would close it when it is forgotten.
+        self._writer = writer
         self._transport = self._writer.transport
-        self._reader = hiredis.Reader(replyError=redis.ResponseError)
+        self._reader = hiredis.Reader(replyError=Refusal)
         self._receivers: deque[Receiver] = deque()
         self._outgoing: list[bytes] = []
         self._is_held = self._is_paused = False
@@ -67,23 +68,18 @@ class Channel(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @classmethod
-    async def open(cls, connection: Any, *, timeout_seconds: float) -> Self:
+    async def open(cls, wire: Wire, *, timeout_seconds: float) -> Self:
         """Connect and take over.
 
         Args:
-            connection: One of redis-py's asyncio connections, for RESP 2, that is not connected yet.
+            wire: The connection that is to be.
             timeout_seconds: How long an answer may take; a connection that is silent for longer, while one is due, is given up.
 
         Raises:
-            RedisError: The server is not there, or does not let us in.
-            OSError: So says the system.
+            Trouble: The server is not there, or does not let us in.
         """
-        try:
-            await connection.connect()
-        except BaseException:
-            await connection.disconnect(nowait=True)  # which redis-py leaves out where it is cancelled
-            raise
-        return cls(connection, timeout_seconds=timeout_seconds)
+        _, writer = await wire.connect()
+        return cls(writer, timeout_seconds=timeout_seconds)
 
     @property
     def is_open(self) -> bool:
@@ -98,10 +94,10 @@ class Channel(asyncio.Protocol):
             receivers: One for each command. They are called in the loop, and must not raise.
 
         Raises:
-            ConnectionError: The channel is broken; nothing was sent.
+            Breakdown: The channel is broken; nothing was sent.
         """
         if self._error is not None:
-            raise redis.ConnectionError(str(self._error)) from self._error
+            raise Breakdown(str(self._error)) from self._error
         is_lone = not self._receivers
         self._receivers.extend(receivers)
         self._sent += len(receivers)
@@ -128,7 +124,7 @@ class Channel(asyncio.Protocol):
 
     def abort(self, error: Exception | None = None) -> None:
         """Close the socket at once; what is under way fails."""
-        self._error = self._error or error or redis.ConnectionError("the connection was closed")
+        self._error = self._error or error or Breakdown("the connection was closed")
         self._transport.abort()
 
     async def aclose(self) -> None:
@@ -143,7 +139,7 @@ class Channel(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._receivers.popleft()(reply)
         except (hiredis.HiredisError, IndexError) as error:  # no Redis, or an answer that nobody asked for
-            self.abort(redis.ConnectionError(f"what came is not an answer of Redis ({error})"))
+            self.abort(Breakdown(f"what came is not an answer of Redis ({error})"))
 
     def pause_writing(self) -> None:
         """Hold back what is sent: the server, or the line, does not keep up."""
@@ -156,7 +152,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is under way; the server may have run it or not."""
-        self._error = self._error or redis.ConnectionError(f"the connection was lost ({exc or 'closed by the server'})")
+        self._error = self._error or Breakdown(f"the connection was lost ({exc or 'closed by the server'})")
         if self._watch is not None:
             self._watch.cancel()
         self._outgoing.clear()
@@ -197,7 +193,7 @@ class Channel(asyncio.Protocol):
             return
         if len(self._marks) == PATIENCE_STEPS and answered < self._marks[0]:
             seconds = self._step_seconds * PATIENCE_STEPS
-            self.abort(redis.TimeoutError(f"Timeout: no answer within {seconds:g} s"))
+            self.abort(Silence(f"Timeout: no answer within {seconds:g} s"))
             return
         self._marks.append(self._sent)
         self._watch = self._loop.call_later(self._step_seconds, self._look)

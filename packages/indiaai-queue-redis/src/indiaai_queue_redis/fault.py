@@ -1,7 +1,7 @@
 """What the servers or their client say is wrong, as our errors; imported by the link to the servers.
 
-A server's error begins with a code. The client turns some codes into classes and drops them from the text, and Redis 6.2 wraps
-whatever fails inside a script into a general error, whose text names the code. So both are looked at.
+A server's error begins with a code; but Redis 6.2 wraps whatever fails inside a script into a general error, whose text names
+it. So the code is looked for anywhere in the text, as a word.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError, QueueError, QueueFull
 from indiaai_queue_redis.settings import RedisSettings
+from indiaai_queue_redis.trouble import Refusal
 
 __all__ = ["full", "translate"]
 
@@ -47,45 +48,36 @@ MISFITS = {
 
 def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     """Return what to raise in the place of a client's or the system's error, with no secret in it."""
-    from redis import exceptions as redis
-
     said, where = str(error).rstrip(".") or type(error).__name__, f"Redis at {settings.server}"
-    if isinstance(error, redis.AskError) and said[0].isdigit():
-        said = f"{'MOVED' if isinstance(error, redis.MovedError) else 'ASK'} {said}"
     if _has(said, "INDIAAIFULL"):
         return full(settings)
-    if isinstance(error, redis.OutOfMemoryError) or _has(said, "OOM"):
+    if _has(said, "OOM"):
         return QueueFull(f"{where} is out of memory and takes no more tasks. Let workers catch up, or raise its maxmemory.")
-    passing = (redis.ReadOnlyError, redis.ClusterError, redis.ClusterDownError, redis.TryAgainError, redis.AskError)
     unavailable = f"{where} does not serve now: {said}. See that it runs and that REDIS_URL names it."
     if "INDIAAIFORMAT 1 in " in said:
         unavailable = f"The queue {settings.queue_name!r} has just been spread over partitions. Call again."
-    if isinstance(error, passing) or _has(said, *PASSING):
+    if _has(said, *PASSING):
         return BackendUnavailable(unavailable)
-    fault = _misfit(error, said, settings)
+    fault = _misfit(said, settings)
     if fault:
         return ConfigurationError(f"The queue {settings.queue_name!r} cannot be used. {fault}.", faults=[fault])
-    if isinstance(error, redis.ResponseError):
+    if isinstance(error, Refusal):
         return QueueError(f"{where} refused a command of the queue {settings.queue_name!r}: {said}")
     return BackendUnavailable(unavailable)
 
 
-def _misfit(error: Exception, said: str, settings: RedisSettings) -> Fault | None:
+def _misfit(said: str, settings: RedisSettings) -> Fault | None:
     """Return what is wrong with the settings, if that is it."""
-    from redis import exceptions as redis
-
     if "INDIAAIFORMAT" in said:
         version = said.partition("INDIAAIFORMAT ")[2].split(" ")[0]
         remedy = "use the version of indiaai-queue-redis that wrote it, or another name"
         return Fault("REDIS_QUEUE_NAME", f"that queue is kept in format {version}", "a queue in format 1", remedy)
-    if isinstance(error, redis.NoPermissionError) or _has(said, "NOPERM", "ACL failure", "permissions to access"):
+    if _has(said, "NOPERM", "ACL failure", "permissions to access"):
         found = f"its user may not do at {settings.server} what the queue needs"
         rights = f"'~{settings.base[:-2]}*' +@read +@write +@scripting +@connection +@blocking +time +info"
         remedy = f"give the user of REDIS_URL these rights: redis-cli acl setuser NAME {rights}"
         return Fault("REDIS_URL", found, "a user with the right to the queue's keys and to scripts", remedy)
-    if isinstance(error, redis.AuthenticationError | redis.AuthorizationError) or _has(
-        said, "NOAUTH", "WRONGPASS", "unauthenticated"
-    ):
+    if _has(said, "NOAUTH", "WRONGPASS", "unauthenticated", "without any password configured"):
         found, expected = f"{settings.server} does not let its user in", "a user and a password that the server knows"
         return Fault("REDIS_URL", found, expected, "set REDIS_URL to redis://USER:PASSWORD@HOST:PORT/DATABASE with both")
     if reason := re.search(r"certificate verify failed: (.+?)(?: \(_ssl|$)", said):

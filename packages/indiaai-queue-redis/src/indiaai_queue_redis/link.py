@@ -16,6 +16,7 @@ from indiaai_queue_redis.batch import Batcher, Receiver
 from indiaai_queue_redis.rounds import Rounds
 from indiaai_queue_redis.servers import Servers, ended
 from indiaai_queue_redis.settings import RedisSettings
+from indiaai_queue_redis.trouble import Refusal
 
 if TYPE_CHECKING:
     from indiaai_queue_redis.channel import Channel
@@ -85,8 +86,6 @@ class Link:
 
     async def evaluate(self, name: str, arguments: list[Any], *, partition: int, block_seconds: float | None) -> Any:
         """Run a script in one round trip, or two where the server has not seen it; first wait to be woken, if so asked."""
-        from redis.exceptions import ResponseError
-
         if not self.servers.partitions:
             await self.servers.open()
         base = self.servers.partitions[partition]
@@ -99,7 +98,7 @@ class Link:
             if block_seconds is None:
                 return await (self._channel(base) or await self._opened(base)).call(command)
             return await self._wait(base, "wake", block_seconds, command)
-        except ResponseError as error:
+        except Refusal as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
             command = self._pack(("EVAL", text, 1, base, *arguments))
@@ -195,8 +194,8 @@ class Link:
         return channel
 
     async def _connect(self, base: str, *, more_seconds: float = 0) -> Channel:
-        connection = await self.servers.connection(base)
-        channel = await self._open(connection, timeout_seconds=self._settings.timeout_seconds + more_seconds)
+        wire = await self.servers.wire(base)
+        channel = await self._open(wire, timeout_seconds=self._settings.timeout_seconds + more_seconds)
         if self.is_closed:  # meanwhile, and nobody would close this one
             await channel.aclose()
             raise ended()

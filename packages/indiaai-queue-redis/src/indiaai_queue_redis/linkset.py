@@ -18,6 +18,7 @@ from indiaai_queue_redis.batch import Receiver
 from indiaai_queue_redis.fault import translate
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, Link
 from indiaai_queue_redis.settings import RedisSettings
+from indiaai_queue_redis.trouble import Trouble
 
 __all__ = ["LinkSet"]
 
@@ -151,23 +152,22 @@ class LinkSet:
 
     async def _persist(self, action: Callable[[Link, int], Awaitable[Any]], patience_seconds: float) -> Any:
         if "indiaai_queue_redis.channel" not in sys.modules:
-            for module in ("redis.asyncio", "indiaai_queue_redis.channel"):
-                await asyncio.to_thread(import_module, module)  # 0.2 s that the event loop need not stand still
-        from redis.exceptions import RedisError
-
+            clients = () if self._settings.address.is_plain else ("redis.asyncio",)
+            for module in (*clients, "indiaai_queue_redis.channel"):
+                await asyncio.to_thread(import_module, module)  # 0.3 s that the event loop need not stand still
         end, attempt = time.monotonic() + patience_seconds, 0
         while True:
             link, began = self.current, time.monotonic()
             try:
                 reply = await action(link, attempt)
-            except (RedisError, OSError) as error:
+            except (Trouble, OSError) as error:
                 if not self.is_closed:
                     try:
                         await self._pause_or_raise(error, attempt, began=began, end=end)
                     except BackendUnavailable:
                         link.spawn(link.renew(error), _ignore)  # the next call is to know more
                         raise
-                    with suppress(RedisError, OSError):  # the next try says what is wrong
+                    with suppress(Trouble, OSError):  # the next try says what is wrong
                         await link.renew(error)
                 attempt += 1
             else:

@@ -7,12 +7,16 @@ import logging
 import re
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from indiaai_core.errors import Fault, InvalidSettings
-from indiaai_queue_redis.address import Place
+from indiaai_queue_redis.address import Login, Place
 from indiaai_queue_redis.partition import bases_of, slot_of
 from indiaai_queue_redis.settings import RedisSettings
+from indiaai_queue_redis.trouble import Breakdown, Refusal
+
+if TYPE_CHECKING:
+    from indiaai_queue_redis.wire import Wire
 
 __all__ = ["Servers", "ended"]
 
@@ -60,7 +64,7 @@ class Servers:
 
         Raises:
             ConfigurationError: The address cannot be used, or what is there does not fit it.
-            redis.RedisError, OSError: They do not answer, or do not let us in.
+            Trouble, OSError: They do not answer, or do not let us in.
         """
         if not self.partitions:
             await self.refresh()
@@ -91,22 +95,20 @@ class Servers:
             found = f"{self._address.shown} is a node of a cluster, and does not tell its user about the others"
             raise InvalidSettings([Fault("REDIS_URL", found, "a user with the right to CLUSTER SLOTS and CLUSTER INFO")])
 
-    async def connection(self, base: str) -> Any:
-        """Make a connection of the client, not connected yet, to the primary that has a partition now."""
+    async def wire(self, base: str) -> Wire:
+        """Return a connection, not made yet, to the primary that has a partition now."""
         await self.open()
-        return self._connect_to(self.place_of(base))
+        return self._wire_to(self.place_of(base))
 
     def place_of(self, base: str) -> Place | None:
-        """Return where a partition's primary is, or None for a Unix socket; raises `ClusterDownError` where there is none."""
+        """Return where a partition's primary is, or None for a Unix socket; raises `Refusal` where there is none."""
         if not self._shards:
             return self._primary
         slot = slot_of(base)
         for first, last, place in self._shards:
             if first <= slot <= last:
                 return place
-        from redis.exceptions import ClusterDownError
-
-        raise ClusterDownError(f"CLUSTERDOWN no node has the slot {slot}")
+        raise Refusal(f"CLUSTERDOWN no node has the slot {slot}")
 
     @property
     def client(self) -> Any:
@@ -147,7 +149,7 @@ class Servers:
 
     async def _look(self, place: Place | None) -> _View:
         asked = ("CLUSTER", "SLOTS"), ("CLUSTER", "INFO"), ("GET", f"{self._settings.base}format")
-        slots, told, kept = await _talk(self._connect_to(place), *asked)
+        slots, told, kept = await self._wire_to(place).talk(*asked)
         if isinstance(slots, Exception) and _is_alone(slots):
             return _View((True, 0), [], (), _sound(kept))
         ranges = [(first, last, [_place(node, place) for node in nodes]) for first, last, *nodes in _sound(slots)]
@@ -156,9 +158,7 @@ class Servers:
         rank = "cluster_state:ok" in told, int(epoch[1]) if epoch else 0
         shards = [(first, last, nodes[0]) for first, last, nodes in ranges if nodes[0]]
         if not shards:
-            from redis.exceptions import ClusterDownError
-
-            raise ClusterDownError("CLUSTERDOWN no node has any slots")
+            raise Refusal("CLUSTERDOWN no node has any slots")
         return _View(rank, shards, tuple(node for _, _, nodes in ranges for node in nodes if node), None)
 
     async def _agree(self, view: _View) -> int:
@@ -172,7 +172,7 @@ class Servers:
         if view.shards or (kept is None and self._settings.partitions):
             form = f"1 in {wanted}" if wanted > 1 else "1"
             asked = ("SET", f"{root}format", form, "NX"), ("GET", f"{root}format")
-            done, kept = await _talk(self._connect_to(self.place_of(root)), *asked)
+            done, kept = await self._wire_to(self.place_of(root)).talk(*asked)
             kept = _sound(kept) or (_sound(done) and None)
         found = re.fullmatch(rb"1 in (\d+)", kept or b"")
         count = int(found[1]) if found else 1
@@ -180,6 +180,15 @@ class Servers:
             said = "The queue %r has %d partition(s) since it was made: REDIS_PARTITIONS=%d changes nothing."
             logger.warning(said, self._settings.queue_name, count, self._settings.partitions)
         return count
+
+    def _wire_to(self, place: Place | None, login: Login | None = None) -> Wire:
+        from indiaai_queue_redis.wire import Borrowed, Wire
+
+        patience = self._settings.timeout_seconds
+        if self._address.is_plain:
+            return Wire(self._address, place, login or self._address.login, patience)
+        others = dict(zip(("username", "password", "db"), login, strict=True)) if login else {}
+        return Borrowed(self._connect_to(place, **{name: value or None for name, value in others.items()}), patience)
 
     def _connect_to(self, place: Place | None, **others: Any) -> Any:
         from redis.asyncio.connection import Connection
@@ -237,14 +246,14 @@ class Servers:
         return max(answers)[1]
 
     async def _ask_sentinel(self, place: Place) -> tuple[int, Place]:
-        from redis.exceptions import AuthenticationError, NoPermissionError
-
         secret = self._settings.sentinel_password
-        login = {"username": self._settings.sentinel_username, "password": secret and secret.get_secret_value(), "db": 0}
+        login = self._settings.sentinel_username or "", secret.get_secret_value() if secret else "", 0
         try:
-            (reply,) = await _talk(self._connect_to(place, **login), ("SENTINEL", "MASTER", self._address.service))
+            (reply,) = await self._wire_to(place, login).talk(("SENTINEL", "MASTER", self._address.service))
             told = dict(zip(_sound(reply)[::2], reply[1::2], strict=True))
-        except (AuthenticationError, NoPermissionError) as error:
+        except Refusal as error:
+            if not any(code in str(error) for code in ("NOAUTH", "WRONGPASS", "NOPERM", "without any password")):
+                raise
             found = f"the sentinel at {place[0]}:{place[1]} does not let this user ask it"
             expected = "with REDIS_SENTINEL_USERNAME, a user who may ask SENTINEL MASTER"
             raise InvalidSettings([Fault("REDIS_SENTINEL_PASSWORD", found, expected)]) from error
@@ -253,27 +262,7 @@ class Servers:
 
 def ended() -> Exception:
     """Return what a call fails with that was under way when its link was closed."""
-    import redis
-
-    return redis.ConnectionError("the link was closed")
-
-
-async def _talk(connection: Any, *commands: Sequence[Any]) -> list[Any]:
-    """Connect, send commands in one write, and return their replies; refusals are among them as exceptions."""
-    from redis.exceptions import ResponseError
-
-    try:
-        await connection.connect()
-        await connection.send_packed_command(connection.pack_commands(commands))
-        replies: list[Any] = []
-        for _ in commands:
-            try:
-                replies.append(await connection.read_response(disconnect_on_error=False))
-            except ResponseError as error:
-                replies.append(error)
-        return replies
-    finally:
-        await connection.disconnect(nowait=True)
+    return Breakdown("the link was closed")
 
 
 async def _survey(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
@@ -298,10 +287,7 @@ async def _survey(questions: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answ
 
 def _most_telling(errors: list[BaseException]) -> BaseException:
     """Return the error of one who answered, if any did."""
-    from redis.exceptions import ConnectionError as Unreachable
-    from redis.exceptions import TimeoutError as Silent
-
-    return next((error for error in errors if type(error) not in (Unreachable, Silent)), errors[0])
+    return next((error for error in errors if not isinstance(error, Breakdown)), errors[0])
 
 
 def _sound(reply: Any) -> Any:
@@ -312,10 +298,8 @@ def _sound(reply: Any) -> Any:
 
 def _is_alone(error: Exception) -> bool:
     """Tell whether who answers so to CLUSTER is no node of a cluster, or for us none: our user may not know."""
-    from redis.exceptions import NoPermissionError
-
     said = str(error).lower()
-    return isinstance(error, NoPermissionError) or any(word in said for word in ("cluster support disabled", "unknown command"))
+    return any(word in said for word in ("noperm", "cluster support disabled", "unknown command"))
 
 
 def _place(node: Sequence[Any], asked: Place | None) -> Place | None:
