@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import anyio
 
@@ -18,23 +19,22 @@ from indiaai_core.queue import NewTask, QueueService
 from indiaai_db import DatabaseService
 from indiaai_db.commands import build_commands
 from indiaai_db.outbox import Outbox, relay
-from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
 from indiaai_queue_memory import MemoryQueueService
+from writing import start
 
-__all__ = ["relay_in_process", "relay_until_taken"]
+__all__ = ["relay_in_process", "relay_until_taken", "write_until_killed"]
 
 
-def relay_in_process(path: Path, given: Path, dies: bool) -> int | None:
+def relay_in_process(variables: dict[str, str], given: Path, dies: bool) -> int | None:
     """Relay what there is to a queue that is a file, and return the process's exit code.
 
     Args:
-        path: The database.
+        variables: What selects the database.
         given: The file: a line for each task, with its number.
         dies: Whether the process is killed when the file has taken 40 tasks of a batch.
     """
-    process = multiprocessing.get_context("spawn").Process(target=_relay, args=(path, given, dies))
-    process.start()
-    process.join(60)
+    process = start(_relay, variables, given, dies)
+    process.join(120)
     return process.exitcode
 
 
@@ -61,12 +61,32 @@ class _FileQueue(MemoryQueueService):
         return []
 
 
-def _relay(path: Path, given: Path, dies: bool) -> None:
+def _relay(variables: dict[str, str], given: Path, dies: bool) -> None:
     relay.LEASE_SECONDS = 0.2
 
     async def main() -> None:
-        async with SqliteDatabaseService(SqliteSettings(db_path=path)) as database:
+        async with cast(DatabaseService, Platform(variables).get_service("database")) as database:
             await relay_until_taken(database, _FileQueue(given, dies))
+
+    asyncio.run(main())
+
+
+def write_until_killed(variables: dict[str, str], noted: Path, first: int) -> None:
+    """Commit a task with an even number, note it down, and roll one back with the odd number after it, until killed."""
+
+    async def main() -> None:
+        service = cast(DatabaseService, Platform(variables).get_service("database"))
+        with noted.open("ab", buffering=0) as file:
+            number = first
+            while True:
+                async with service.session() as session:
+                    await Outbox().enqueue(session, "count", {"i": number})
+                file.write(f"{number}\n".encode())
+                with suppress(LookupError):
+                    async with service.session() as session:
+                        await Outbox().enqueue(session, "count", {"i": number + 1})
+                        raise LookupError
+                number += 2
 
     asyncio.run(main())
 

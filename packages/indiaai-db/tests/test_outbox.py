@@ -11,25 +11,27 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from typer.testing import CliRunner
 
-from indiaai_core import BackendUnavailable, ConfigurationError, InvalidTask
+from indiaai_core import BackendUnavailable, ConfigurationError, InvalidTask, Platform
 from indiaai_core.queue import NewTask
 from indiaai_db import Base, DatabaseService, ReadOnlySession
 from indiaai_db.commands import build_commands
 from indiaai_db.outbox import Outbox, OutboxMessage
 from indiaai_db.outbox.message import OutboxLease
 from indiaai_db.outbox.relay import BATCH
-from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
+from indiaai_db.testing.tables import Account, Tables
 from indiaai_queue_memory import MemoryQueueService
-from relaying import relay_in_process, relay_until_taken
+from relaying import relay_in_process, relay_until_taken, write_until_killed
+from writing import start
 
 pytestmark = pytest.mark.anyio
 
@@ -70,11 +72,17 @@ async def create_tables(service: DatabaseService) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def closed_database(request: pytest.FixtureRequest) -> DatabaseService:
-    """A service on an empty database, on each dialect."""
+def variables(request: pytest.FixtureRequest, sqlite_path: Path) -> dict[str, str]:
+    """What selects an empty database of each dialect."""
     if request.param == "sqlite":
-        return SqliteDatabaseService(SqliteSettings(db_path=request.getfixturevalue("sqlite_path")))
-    return PostgresqlDatabaseService(PostgresqlSettings(url=SecretStr(request.getfixturevalue("postgresql_url"))))
+        return {"DATABASE_TYPE": "sqlite", "SQLITE_DB_PATH": str(sqlite_path)}
+    return {"DATABASE_TYPE": "postgresql", "DATABASE_URL": request.getfixturevalue("postgresql_url")}
+
+
+@pytest.fixture
+def closed_database(variables: dict[str, str]) -> DatabaseService:
+    """A service on an empty database, on each dialect."""
+    return cast(DatabaseService, Platform(variables).get_service("database"))
 
 
 @pytest.fixture
@@ -289,20 +297,68 @@ async def test_a_senseless_poll_is_refused(seconds: float) -> None:
         Outbox(poll_seconds=seconds)
 
 
-async def test_a_relay_that_is_killed_loses_nothing(sqlite_path: Path, tmp_path: Path) -> None:
+async def test_tasks_of_one_key_arrive_in_the_order_of_their_transactions(
+    database: DatabaseService, queue: FailingQueue
+) -> None:
+    """Transactions that follow each other on a row hand their tasks over in that order, however many run at once."""
+    keys, times = (1, 2), 8
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Tables.metadata.create_all)
+    async with database.session() as session:
+        session.add_all(Account(id=key) for key in keys)
+
+    async def advance(key: int) -> None:
+        async def work(session: AsyncSession) -> None:
+            account = await session.get_one(Account, key)
+            account.balance += 1
+            await OUTBOX.enqueue(session, "count", {"i": 1000 * key + account.balance})
+
+        await database.run(work)
+
+    async with asyncio.TaskGroup() as group, OUTBOX.relaying(database=database, queue=queue):
+        for _ in range(times):
+            for key in keys:
+                group.create_task(advance(key))
+        await until(lambda: len(queue.given) >= len(keys) * times)
+
+    for key in keys:
+        assert [i for i in queue.given if i // 1000 == key] == [1000 * key + number for number in range(1, times + 1)]
+
+
+async def test_a_relay_that_is_killed_loses_nothing(
+    database: DatabaseService, variables: dict[str, str], tmp_path: Path
+) -> None:
     """Killed again and again between handing over and noting it, every committed task arrives, none of the others, in order."""
     given = tmp_path / "given"
-    async with SqliteDatabaseService(SqliteSettings(db_path=sqlite_path)) as database:
-        await create_tables(database)
-        for first in range(0, 100, 10):
-            await write(database, *range(first, first + 10))
+    for first in range(0, 100, 10):
+        await write(database, *range(first, first + 10))
 
-    codes = [await anyio.to_thread.run_sync(relay_in_process, sqlite_path, given, dies) for dies in (True, True, True, False)]
+    codes = [await anyio.to_thread.run_sync(relay_in_process, variables, given, dies) for dies in (True, True, True, False)]
 
     arrived = [json.loads(line) for line in given.read_text().splitlines()]
     assert codes == [-signal.SIGKILL] * 3 + [0]
     assert list(dict.fromkeys(arrived)) == list(range(100))
     assert len(arrived) <= 100 + 3 * BATCH
+
+
+async def test_a_writer_that_is_killed_leaves_the_tasks_of_what_it_committed_and_no_others(
+    database: DatabaseService, variables: dict[str, str], queue: FailingQueue, tmp_path: Path
+) -> None:
+    """Every acknowledged commit's task arrives, at most one more of each kill, and none that was rolled back."""
+    noted, kills = tmp_path / "noted", 3
+    for number in range(kills):
+        process = start(write_until_killed, variables, noted, 10_000 * number)
+        await anyio.to_thread.run_sync(wait_for_lines, noted, 10 * (number + 1))
+        process.kill()
+        await anyio.to_thread.run_sync(process.join, 60)
+
+    await OUTBOX.relay_once(database=database, queue=queue)
+
+    acknowledged = {int(line) for line in noted.read_text().split()}
+    assert len(acknowledged) >= 10 * kills
+    assert acknowledged <= set(queue.given)
+    assert len(queue.given) <= len(acknowledged) + kills
+    assert [number for number in queue.given if number % 2] == []
 
 
 async def test_the_command_refuses_a_queue_of_one_process() -> None:

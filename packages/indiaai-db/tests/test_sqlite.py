@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from sqlalchemy import text, update
 from indiaai_core import BackendUnavailable, ConfigurationError, InvalidSettings, Platform
 from indiaai_db import TransactionConflict
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
-from indiaai_db.testing.migrations import FIRST, SECOND, write_application
 from indiaai_db.testing.tables import Account, create_tables, read_balance
-from writing import add, add_in_process, add_until_killed, start, upgrade_in_process
+from writing import add, add_in_process, add_until_killed, start
 
 pytestmark = pytest.mark.anyio
 
@@ -73,18 +72,6 @@ async def test_acknowledged_commits_survive_kill_9(
     assert 0 <= balance - acknowledgements.stat().st_size <= kills
     async with sqlite_service.session(read_only=True) as session:
         assert await session.scalar(text("PRAGMA integrity_check")) == "ok"
-
-
-async def test_eight_processes_that_upgrade_at_once_all_succeed(tmp_path: Path, sqlite_path: Path) -> None:
-    """Processes that start together on an empty database migrate it once, and none fails."""
-    config = write_application(tmp_path, FIRST, SECOND)
-
-    processes = [start(upgrade_in_process, sqlite_path, config) for _ in range(8)]
-    codes = [await end_of(process) for process in processes]
-
-    assert codes == [0] * 8
-    with closing(sqlite3.connect(sqlite_path)) as connection:
-        assert connection.execute("SELECT count(*) FROM conformance_first").fetchall() == [(1,)]
 
 
 async def test_connections_are_set_up_for_several_processes(sqlite_service: SqliteDatabaseService) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from indiaai_core import Platform
+from indiaai_db import DatabaseService
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
 
 # The suite's own model of it would load pytest in every process.
@@ -67,11 +69,11 @@ def add_until_killed(path: Path, acknowledgements: Path) -> None:
     asyncio.run(main())
 
 
-def upgrade_in_process(path: Path, config: Path) -> None:
-    """Migrate with a service of the process's own."""
+def upgrade_in_process(variables: dict[str, str], config: Path) -> None:
+    """Migrate the database that variables select, with a platform of the process's own."""
 
     async def main() -> None:
-        async with SqliteDatabaseService(SqliteSettings(db_path=path)) as service:
+        async with cast(DatabaseService, Platform(variables).get_service("database")) as service:
             await service.upgrade(config=config)
 
     asyncio.run(main())
