@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config, main
 from sqlalchemy import text
 
-from indiaai_core import BackendUnavailable, ConfigurationError, discovery
+from indiaai_core import BackendUnavailable, ConfigurationError, PluginConflict, discovery
 from indiaai_core.scan import Registration
 from indiaai_db import MigrationFailed, migrations
 from indiaai_db.sqlite import SqliteDatabaseService
@@ -177,6 +177,43 @@ def test_autogenerate_leaves_a_plugins_tables_alone(
     (written,) = (application / "migrations" / "versions").glob("*_first.py")
     assert "notes" not in written.read_text()
     assert "Revises: \n" in written.read_text()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("application_table", "plugin_table", "said"),
+    [
+        (
+            "conformance_first",
+            "entry",
+            r"of the plugin 'notes' makes the table 'entry', and its tables are called notes",
+        ),
+        ("notes_mine", "notes_entry", r"of the application makes the table 'notes_mine', and that is a name of the plugin"),
+    ],
+)
+async def test_a_table_of_somebody_elses_is_refused(
+    sqlite_service: SqliteDatabaseService, tmp_path: Path, plugin: str, application_table: str, plugin_table: str, said: str
+) -> None:
+    """A plugin keeps to its prefix and the application out of it, so that their tables never collide."""
+    (tmp_path / "site" / "notes_migrations" / "notes1.py").write_text(NOTES.replace("notes_entry", plugin_table))
+    config = write_application(tmp_path / "application", FIRST.replace("conformance_first", application_table))
+
+    with pytest.raises(MigrationFailed, match=said):
+        await sqlite_service.upgrade(config=config)
+
+    async with sqlite_service.session(read_only=True) as session:
+        assert (await session.scalars(text("SELECT name FROM sqlite_master"))).all() == []
+
+
+def test_two_plugins_of_one_prefix_are_refused(plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are named."""
+    monkeypatch.setenv("SQLITE_DB_PATH", str(tmp_path / "test.db"))
+    other = Registration("indiaai.migrations", "notes", "notes_migrations", "acme-notes", "1", str(tmp_path))
+    known = discovery.catalogue()
+    monkeypatch.setattr(discovery, "_catalogue", discovery.Catalogue((*known.registrations, other), known.problems))
+
+    with pytest.raises(PluginConflict, match="acme-notes and indiaai-notes"):
+        migrations.run_command("upgrade", write_application(tmp_path, FIRST), "head")
 
 
 @pytest.mark.anyio

@@ -18,7 +18,6 @@ import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -32,17 +31,14 @@ from sqlalchemy import MetaData
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
-from indiaai_core.discovery import catalogue
 from indiaai_core.errors import ConfigurationError, Fault, IndiaAIError
+from indiaai_db.borders import MIGRATIONS_GROUP, MigrationPlugin, find_plugins, keep_borders
 from indiaai_db.errors import MigrationFailed, MigrationWouldLock
 from indiaai_db.factory import get_database_service
 from indiaai_db.locking import LockWatch
 from indiaai_db.service import DatabaseService
 
 __all__ = ["MIGRATIONS_GROUP", "find_folders", "new_config", "run", "run_command", "upgrade", "write_folder"]
-
-MIGRATIONS_GROUP = "indiaai.migrations"
-"""The entry-point group in which plugins bring migrations; name: the prefix of their tables; object: their package."""
 
 _SERVICE = "indiaai_database_service"
 _ACCEPTS_LOCKS = "indiaai_accepts_locks"
@@ -70,17 +66,6 @@ run(None)
 _alembic_lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class _Plugin:
-    """Migrations that a plugin brings: `prefix` starts the names of its tables, `folder` holds its revisions."""
-
-    prefix: str
-    folder: str
-
-    def owns(self, table: str | None) -> bool:
-        return table is not None and (table == self.prefix or table.startswith(f"{self.prefix}_"))
-
-
 def run(target_metadata: MetaData | None = None, **options: Any) -> None:
     """Do what the Alembic command that is under way asks for; the one call of an application's `env.py`.
 
@@ -90,7 +75,7 @@ def run(target_metadata: MetaData | None = None, **options: Any) -> None:
     """
     _set_up_logging(context.config)
     service: DatabaseService = context.config.attributes.get(_SERVICE) or get_database_service()
-    plugins = _find_plugins()
+    plugins = find_plugins()
     script = context.script
     own_folders = [str(folder) for folder in script._version_locations]
     script.version_locations = [*own_folders, *(plugin.folder for plugin in plugins)]
@@ -98,7 +83,7 @@ def run(target_metadata: MetaData | None = None, **options: Any) -> None:
     chosen = _options(script, plugins, own_folders, target_metadata) | options
     reading: LockWatch | None = context.config.attributes.get(_WATCH)
     watch = reading or LockWatch(accepts_locks=context.config.attributes.get(_ACCEPTS_LOCKS, False))
-    chosen["fn"] = watch.steps(chosen.get("fn") or context._proxy.context_opts["fn"])  # type: ignore[attr-defined]  # as in `_options`
+    chosen["fn"] = watch.steps(keep_borders(chosen.get("fn") or context._proxy.context_opts["fn"], plugins))  # type: ignore[attr-defined]  # as in `_options`
     if context.is_offline_mode():
         if reading:
             reading.applied = _applied_revisions(service, script)
@@ -228,7 +213,7 @@ def new_config(path: Path) -> Config:
 
 def find_folders(script: ScriptDirectory) -> list[str]:
     """Return the folders of a history: the application's own, then those that plugins bring."""
-    return [*(str(folder) for folder in script._version_locations), *(plugin.folder for plugin in _find_plugins())]
+    return [*(str(folder) for folder in script._version_locations), *(plugin.folder for plugin in find_plugins())]
 
 
 def write_folder(path: Path, folder: Path) -> None:
@@ -252,16 +237,8 @@ def write_folder(path: Path, folder: Path) -> None:
             target.write_text(content, "utf-8")
 
 
-def _find_plugins() -> list[_Plugin]:
-    plugins = []
-    for registration in catalogue().in_group(MIGRATIONS_GROUP):
-        package = cast(Any, registration.load())
-        plugins.append(_Plugin(registration.name.replace("-", "_"), next(iter(package.__path__))))
-    return plugins
-
-
 def _options(
-    script: ScriptDirectory, plugins: list[_Plugin], own_folders: list[str], metadata: MetaData | None
+    script: ScriptDirectory, plugins: list[MigrationPlugin], own_folders: list[str], metadata: MetaData | None
 ) -> dict[str, Any]:
     def _put_in_own_branch(_: Any, __: Any, directives: list[Any], /) -> None:
         if plugins and directives:
@@ -283,7 +260,7 @@ def _options(
     return options
 
 
-def _is_the_applications(plugins: list[_Plugin], item: Any, name: str | None, kind: str, *found: Any) -> bool:
+def _is_the_applications(plugins: list[MigrationPlugin], item: Any, name: str | None, kind: str, *found: Any) -> bool:
     # Tables that are in the database and in no model of the application's would be dropped, a plugin's too.
     is_reflected, compared = found
     table = name if kind == "table" else getattr(getattr(item, "table", None), "name", None)
