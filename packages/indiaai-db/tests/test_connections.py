@@ -228,3 +228,28 @@ async def test_a_connection_that_breaks_as_it_is_made_is_an_unavailable_backend(
     async with new_service(postgresql_url) as service:
         with pytest.raises(BackendUnavailable, match="broke off as it was connected to"):
             await read_balance(service)
+
+
+async def test_connections_are_made_anew_after_a_while(postgresql_url: str) -> None:
+    """One that is older than DATABASE_POOL_RECYCLE_SECONDS is replaced when it is next asked for, a younger one is not."""
+
+    async def pids(seconds: float) -> set[object]:
+        async with new_service(postgresql_url, pool_recycle_seconds=seconds) as service:
+            seen = set()
+            for _ in range(3):
+                async with service.session() as session:
+                    seen.add(await session.scalar(text("SELECT pg_backend_pid()")))
+                await anyio.sleep(0.02)
+            return seen
+
+    assert (len(await pids(0.01)), len(await pids(1800))) == (3, 1)
+
+
+async def test_the_server_is_told_who_connects(postgresql_url: str) -> None:
+    """It lists the application under DATABASE_APPLICATION_NAME, or as the URL says."""
+
+    async def name(url: str) -> str:
+        async with new_service(url, application_name="intake") as service, service.session() as session:
+            return str(await session.scalar(text("SHOW application_name")))
+
+    assert (await name(postgresql_url), await name(f"{postgresql_url}?application_name=reports")) == ("intake", "reports")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text, update
 
-from cluster import Standby, cut_power, freeze, replicated, thaw
+from cluster import Standby, ask, cut_power, freeze, replicated, thaw, wait_until
 from indiaai_core import ConfigurationError
 from indiaai_db.freshness import share_commits
 from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
@@ -213,6 +214,27 @@ async def test_replicas_go_on_serving_while_no_primary_answers(
         await wait_for_ports(service, *standbys)
     finally:
         await anyio.to_thread.run_sync(primary.restart)
+
+
+async def test_servers_are_left_alone_when_nobody_reads(
+    service: PostgresqlDatabaseService,
+    primary: PostgresqlServer,
+    standbys: list[Standby],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a while without reads nobody is connected but the pools, and who reads then is given replicas as before."""
+    monkeypatch.setattr("indiaai_db.postgresql.replicas.IDLE_SECONDS", 0.2)
+    watchers = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%replay_lsn%' AND pid <> pg_backend_pid()"
+
+    def is_quiet() -> bool:
+        return all(ask(server, watchers) == 0 for server in (primary, *standbys))
+
+    for _ in range(20):  # also by somebody who comes just as the watch ends
+        await wait_for_ports(service, *standbys)
+        await anyio.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - a moment, not a secret
+    await anyio.to_thread.run_sync(wait_until, is_quiet, "nobody watches")
+
+    await wait_for_ports(service, *standbys)
 
 
 async def test_a_replica_that_refuses_the_password_is_a_configuration_error(primary: PostgresqlServer) -> None:

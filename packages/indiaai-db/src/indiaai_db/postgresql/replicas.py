@@ -167,6 +167,7 @@ class Replicas:
         self._last_read = 0.0
         self._turn = 0
         self._watching: asyncio.Task[None] | None = None
+        self._is_over = False
 
     async def choose(self) -> AsyncEngine | None:
         """Return the engine of a replica that may be read from, each in its turn; None if there is none.
@@ -174,9 +175,9 @@ class Replicas:
         The first one to ask waits until enough is known.
         """
         self._last_read = time.monotonic()
-        if self._watching is None or self._watching.done():
-            self._known.clear()
-            self._watching = asyncio.create_task(self._watch())
+        if self._watching is None or self._watching.done() or self._is_over:
+            self._is_over, self._known = False, asyncio.Event()
+            self._watching = asyncio.create_task(self._watch(self._watching, self._known))
         if not self._known.is_set():
             await self._known.wait()
         fit = [replica for replica in self._replicas if self._is_fit(replica)]
@@ -209,25 +210,37 @@ class Replicas:
     def _is_fit(self, replica: Replica) -> bool:
         return replica.position is not None and time.monotonic() - replica.is_fresh_as_of <= self._max_lag
 
-    async def _watch(self) -> None:
+    async def _watch(self, previous: asyncio.Task[None] | None, known: asyncio.Event) -> None:
+        try:
+            if previous is not None:
+                await asyncio.wait([previous])
+            self._forget_all()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_asking, self._primary, self._hear_primary)
+                for replica in self._replicas:
+                    group.start_soon(self._keep_asking, replica, partial(self._hear_replica, replica))
+                while (idle := time.monotonic() - self._last_read) < IDLE_SECONDS:  # noqa: ASYNC110 - for a time, not an event
+                    await anyio.sleep(IDLE_SECONDS - idle)
+                # All of them at once: were one to go on for somebody who reads now, it would do so without the others.
+                self._is_over = True
+                group.cancel_scope.cancel()
+        finally:
+            known.set()  # nobody must wait for what has ended
+            with anyio.CancelScope(shield=True):
+                if previous is not None:
+                    await asyncio.wait([previous])
+                for server in (self._primary, *self._replicas):
+                    await server.aclose()
+
+    def _forget_all(self) -> None:
         # What was heard before a pause says nothing of now.
         self._moments.clear()
         self._unheard = {self._primary, *self._replicas}
         for replica in self._replicas:
             replica.forget()
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._keep_asking, self._primary, self._hear_primary)
-                for replica in self._replicas:
-                    group.start_soon(self._keep_asking, replica, partial(self._hear_replica, replica))
-        finally:
-            self._known.set()  # nobody must wait for what has ended
-            with anyio.CancelScope(shield=True):
-                for server in (self._primary, *self._replicas):
-                    await server.aclose()
 
     async def _keep_asking(self, server: Server, hear: Callable[[float, float | IndiaAIError], None]) -> None:
-        while time.monotonic() - self._last_read < IDLE_SECONDS:
+        while True:
             asked_at = time.monotonic()
             answer: float | IndiaAIError
             try:
