@@ -346,3 +346,44 @@ def test_a_backend_that_had_work_to_do_is_asked_again(site: SitePackages, monkey
     status, found = check()
 
     assert (status, found[-1]["is_ok"]) == (0, True)
+
+
+def test_an_env_file_that_cannot_be_read_is_found(site: SitePackages, tmp_path: Path) -> None:
+    """Nothing else can be known then, and it is the one thing that is said."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+
+    assert failed()["detail"].startswith("the file cannot be read")
+
+
+def test_a_host_that_is_not_there_is_named_with_the_variables_that_say_it(
+    site: SitePackages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a named instance its own variable, and the bare one that it falls back to; the address as the settings show it."""
+    settings = """
+        class settings_class(__import__("indiaai_core").BackendSettings):
+            model_config = {"env_prefix": "ACME_"}
+            host: str = "nowhere"
+            port: int = 1
+            name: str = ""
+
+            @property
+            def server(self):
+                return f"{self.host}:{self.port}"
+
+        async def check(self):
+            raise __import__("indiaai_core").BackendUnavailable("no answer")
+"""
+    site.backend("acme", source=DICT_STORAGE.replace("def __init__(self):", "def __init__(self, settings):") + settings)
+    for name, value in {"OLD_STORAGE_TYPE": "acme", "OLD_ACME_PORT": "7", "ACME_HOST": "there"}.items():
+        monkeypatch.setenv(name, value)
+
+    assert failed()["remedy"] == "see that there:7 runs and can be reached from here, as ACME_HOST, OLD_ACME_PORT say"
+
+
+def test_metadata_that_cannot_be_read_is_left_to_the_notes(site: SitePackages, tmp_path: Path) -> None:
+    """An editable install with malformed entry points is no stale one: what is wrong with it is told as a note."""
+    editable(site, tmp_path / "azure", "acme-azure", installed="[indiaai.other]\nazure = m:A\n", stated="")
+    (metadata,) = site.folder.glob("acme_azure-*")
+    (metadata / "entry_points.txt").write_bytes(b"[x]\n\xff\xfe\n")
+
+    assert check()[0] == 0

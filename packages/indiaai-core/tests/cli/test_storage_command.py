@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from indiaai_core import BackendUnavailable
 from indiaai_core.cli.location import Location, parse_location, parse_place
 from installed import SitePackages
 from shared_queue import put as put_tasks
@@ -316,3 +319,58 @@ def test_a_queue_that_nobody_named_is_refused(shared_queue: None) -> None:
     status, _, said = run_queue("queue", "requeue", "--all-dead", "--queue", "archve")
 
     assert (status, "There is no queue instance 'archve'" in said) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ValueError("boom"), "ValueError: boom"),
+        (ExceptionGroup("all", [ValueError("boom"), KeyError("x")]), "ValueError: boom; KeyError: 'x'"),
+    ],
+)
+def test_whatever_a_stranger_s_backend_raises_is_said_in_a_line(
+    raised: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 1, and no traceback."""
+
+    async def fail(*_: object, **__: object) -> str:
+        raise raised
+
+    monkeypatch.setattr(backend(), "get_url", fail)
+
+    result = run("url", "a")
+
+    assert (result.exit_code, result.stderr) == (1, f"{said}\n")
+
+
+@pytest.mark.parametrize("command", [["ls"], ["cp", ":a", "archive:a"]])
+def test_a_reader_that_is_gone_is_the_script_s_to_handle(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no failure of the store, wherever it comes up: nothing is said of it."""
+    put("a")
+
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "gone")
+
+    monkeypatch.setattr("indiaai_core.cli.objects.print_text", gone)
+    monkeypatch.setattr(backend(), "upload", gone)
+
+    result = run(*command)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "")
+
+
+def test_a_list_that_fails_ends_what_goes_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there would be to copy is not known: it is told why, and the status is 1."""
+    put("a")
+
+    async def fail(*_: object, **__: object) -> AsyncIterator[object]:
+        nothing: list[object] = []
+        for one in nothing:
+            yield one
+        raise BackendUnavailable("the list broke off")
+
+    monkeypatch.setattr(backend(), "list", fail)
+
+    result = run("cp", "-r", ":", "archive:")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "0 objects copied\n", "the list broke off\n")
