@@ -7,4 +7,10 @@ from indiaai_notify.service import NotifyService
 
 __all__ = ["LAYER"]
 
-LAYER = Layer(name="notify", interface=NotifyService, default_backend="console", contract_version=1)
+LAYER = Layer(
+    name="notify",
+    interface=NotifyService,
+    default_backend="console",
+    contract_version=1,
+    conformance="indiaai_notify.testing:NotifyConformance",
+)

@@ -25,6 +25,11 @@ class NotifyConformance(Conformance):
     `delivered`, a `Delivered` that looks where its messages arrive.
     """
 
+    @pytest.fixture
+    def delivered(self) -> Delivered:
+        """Say what is missing, where the backend's test does not look where its messages arrive."""
+        raise NotImplementedError("Give the fixture `delivered`: a function that returns the messages that arrived.")
+
     @promise("N01", "What `send` returned for has arrived, once, and as it was given.")
     async def test_message_arrives_as_it_was_given(self, service: NotifyService, delivered: Delivered) -> None:
         message = Message("asha@example.in", "Your document", "It is ready.")
