@@ -50,8 +50,8 @@ def selected() -> Iterator[str]:
 
 
 def needs_of_all() -> Iterator[str]:
-    """Give what a session needs that looks at everything: all packages, strangers' ones too, and what all tests need."""
-    yield from [*DISTRIBUTIONS, *group(ROOT, "integration")]
+    """Give what a session needs that looks at everything: all packages and examples, and what all tests need."""
+    yield from [*PACKAGES, *group(ROOT, "integration")]
     for folder in (ROOT, *PACKAGES.values(), *EXAMPLES.values()):
         yield from [*needs(folder, load(folder)["project"].get("optional-dependencies", {})), *group(folder, "test")]
 

@@ -37,6 +37,17 @@ shift
 exec {uv} pip install --quiet --dry-run --offline --no-index --python {python} "$@"
 """
 
+APART = """
+import ast, asyncio, inspect
+from indiaai_core import Platform
+async def main():
+    async with Platform():
+        found = eval(compile({source!r}, "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {{}})
+        if inspect.iscoroutine(found):
+            await found
+asyncio.run(main())
+"""
+
 
 def typed(block: Block) -> list[tuple[str, str]]:
     """Return the commands of a block, each with what the page shows of its output."""
@@ -59,14 +70,19 @@ class Reader:
         names: What the page's Python has defined.
     """
 
-    def __init__(self, terminal: Follower, *, stand_ins: Mapping[str, str], skipped: Mapping[str, str]) -> None:
+    def __init__(
+        self, terminal: Follower, *, stand_ins: Mapping[str, str], skipped: Mapping[str, str], is_apart: bool = False
+    ) -> None:
         """Begin at the top.
 
         Args:
             terminal: A terminal in the empty folder.
             stand_ins: What is typed in place of what the page has, such as an address that is nobody's.
             skipped: Commands that are not typed, by patterns.
+            is_apart: Whether Python is run by another process, at the end, and not in this one: where it needs packages
+                that are in the terminal's reach alone.
         """
+        self._is_apart, self._program = is_apart, list[str]()
         self.terminal, self.names = terminal, dict[str, Any]()
         self._stand_ins, self._skipped = stand_ins, skipped
         self._servers: list[subprocess.Popen[bytes]] = []
@@ -108,6 +124,9 @@ class Reader:
 
     def finish(self, tests: str = "") -> None:
         """Run the page's tests, with those that are given beside them, and end what it started."""
+        if self._program:
+            self.terminal.write("program.py", APART.format(source="\n".join(self._program)))
+            self.terminal.run("python program.py")
         if self._tests:
             self.terminal.write("test_page.py", "\n".join([*self._tests, tests]))
             self.terminal.run("python -m pytest -q -p no:cacheprovider test_page.py")
@@ -198,6 +217,9 @@ class Reader:
             await self._execute(block.text)
 
     async def _execute(self, source: str) -> None:
+        if self._is_apart:
+            self._program.append(source)
+            return
         code = compile(source, "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         with self._here():
             async with Platform():

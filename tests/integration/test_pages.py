@@ -11,6 +11,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
 from redis import Redis
 
 from environments import ROOT
@@ -43,6 +45,7 @@ NOT_TYPED = {
     r"(python3 -m venv .*|\S*)\b(nox|uvx nox|uvx)\b.*": "runs the tests, of which this is one; sessions are looked up below",
     r"\.venv/bin/pytest .*|uv sync .*": "likewise, in the repository",
     r"python3 -m venv \.venv|\. \.venv/bin/activate": "would hide what is installed here, as nox -s readme tries it",
+    r"pip install indiaai-(notify|storage-s3)": "a stranger's package, which is in the reach of its own page alone",
     r"pip install -e .*": "builds a tree, which test_new_command.py and the tutorials do",
     r"pytest|python -m pytest.*": "the tests of a package that is not whole yet, or of an example, which nox -s tests runs",
     r"python demo\.py": "serves until somebody stops it; the example's test_demo.py runs it",
@@ -168,6 +171,7 @@ assert (await get_queue_service().get_status(task_id)).result == {"pages": 3}
 assert (await store(b"%PDF")).startswith("http")
 assert await read("reports/2026.pdf") == b"%PDF"
 """,
+    "examples/indiaai-notify/README.md": "assert (await tell('asha@example.in')).startswith('<')",
     "examples/indiaai-storage-s3/README.md": "assert 'X-Amz-Signature' in await store(b'%PDF')",
 }
 
@@ -193,7 +197,17 @@ def test_the_fake_is_in_place(platform, storage, fake):
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def mail_port() -> Iterator[int]:
+    """Run a mail server that takes everything, and give its port."""
+    port = free_port()
+    server = Controller(Sink(), hostname="127.0.0.1", port=port)
+    server.start()
+    yield port
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def servers(mail_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return the addresses of servers, by what pages have in their place."""
     folder = tmp_path_factory.mktemp("redis")
     with redis_server(folder) as redis, moto_server("documents") as bucket, PostgresqlServer() as postgresql:
@@ -205,6 +219,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             "postgres://user:password@host/database": postgresql.database_url("DATABASE"),
             "R2_ACCOUNT_ID=…": f"R2_ENDPOINT_URL={bucket}",
             "=…": "=testing",
+            "SMTP_HOST=smtp.example.in": f"SMTP_HOST=127.0.0.1 SMTP_PORT={mail_port} SMTP_SECURITY=none",
             "R2_BUCKET_NAME=archive": "R2_BUCKET_NAME=documents",
             # One server stands for several, and for the bigger engines of the scaling path.
             "postgresql://app:password@db-1:5432,db-2:5432/app?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem": (
@@ -230,8 +245,9 @@ async def addresses(servers: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, addresses: dict[str, str]) -> Iterator[Reader]:
-    """Somebody in an empty folder, who has accounts with all servers."""
+def reader(tmp_path: Path, addresses: dict[str, str], strangers: Path, page: str) -> Iterator[Reader]:
+    """Somebody in an empty folder, who has accounts with all servers, and a stranger's package on the page of that."""
+    is_apart = page.startswith("examples/indiaai-")
     port = free_port()
     serve = {f"uvicorn {name}:app": f"uvicorn {name}:app --port {port}" for name in ("app", "main")}
     endpoint = addresses["R2_ACCOUNT_ID=…"].partition("=")[2]
@@ -246,11 +262,12 @@ def reader(tmp_path: Path, addresses: dict[str, str]) -> Iterator[Reader]:
         "DATABASE_URL": addresses["postgres://user:password@host/database"],
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
+        **({"PYTHONPATH": f"{strangers}"} if is_apart else {}),
         **{f"{prefix}_{name}": value for prefix in ("R2", "AWS") for name, value in keys.items()},
     }
     stand_ins = {**addresses, **serve, "/srv/app": f"{tmp_path / 'srv'}", "http://127.0.0.1:8000": f"http://127.0.0.1:{port}"}
     with Follower(tmp_path, variables) as terminal:
-        somebody = Reader(terminal, stand_ins=stand_ins, skipped=NOT_TYPED)
+        somebody = Reader(terminal, stand_ins=stand_ins, skipped=NOT_TYPED, is_apart=is_apart)
         yield somebody
         somebody.close()
 
