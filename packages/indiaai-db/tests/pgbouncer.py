@@ -65,6 +65,26 @@ class PgBouncer:
         values = {"folder": self._folder, "port": self.port, "server_port": self._server.port, **self._values}
         (self._folder / "pgbouncer.ini").write_text(CONFIGURATION.format(**values))
         (self._folder / "users").write_text(f'"postgres" "{PASSWORD}"\n')
+        self._launch()
+        return self
+
+    def restart(self) -> None:
+        """Kill it, which cuts all of its connections, and start it again on the same port."""
+        self._kill()
+        self._launch()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _launch(self) -> None:
         self._process = subprocess.Popen(
             [find_pgbouncer() or "", str(self._folder / "pgbouncer.ini")],
             stdout=subprocess.DEVNULL,
@@ -72,15 +92,6 @@ class PgBouncer:
             **self._become_nobody(),
         )
         self._wait_until_it_listens()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
     def _become_nobody(self) -> dict[str, Any]:
         if os.geteuid() != 0:
