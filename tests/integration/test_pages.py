@@ -179,6 +179,7 @@ assert await read("reports/2026.pdf") == b"%PDF"
 TESTS = {
     "docs/how-to/migrations.md": "def test_it_starts(postgresql_url):\n    assert postgresql_url.startswith('postgres')",
     "docs/how-to/test-an-application.md": """
+from indiaai_db.migrations import write_folder
 @pytest.fixture
 def platform(tmp_path):
     return Platform({"STORAGE_TYPE": "local", "LOCAL_STORAGE_PATH": tmp_path})
@@ -190,6 +191,8 @@ def database_schema():
     async def no_tables(service):
         pass
     return no_tables
+write_folder(Path("alembic.ini"), Path("migrations"))
+Path("migrations", "env.py").write_text("from indiaai_db import Base, migrations\\n\\nmigrations.run(Base.metadata)\\n")
 def test_the_fake_is_in_place(platform, storage, fake):
     assert platform.get_service("storage") is storage is fake
 """,
