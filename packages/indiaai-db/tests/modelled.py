@@ -52,6 +52,11 @@ class Book(Tables):
     printed: Mapped[datetime]
     price: Mapped[Decimal]
     extra: Mapped[dict[str, Any]]
+    tags: Mapped[list[str]]
+    pages: Mapped[list[int]]
+    weights: Mapped[list[float] | None]
+    ticks: Mapped[list[bool]]
+    readers: Mapped[list[uuid.UUID]]
     colour: Mapped[Colour | None]
     copies: Mapped[int] = mapped_column(sa.BigInteger)
     cover: Mapped[bytes]

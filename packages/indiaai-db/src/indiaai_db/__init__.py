@@ -19,7 +19,7 @@ from indiaai_db.service import DatabaseService
 if TYPE_CHECKING:
     from indiaai_db.backend import SqlalchemyDatabaseService
     from indiaai_db.models import Base
-    from indiaai_db.types import PortableDecimal, PortableJson, UtcDateTime, portable_enum, utc_now
+    from indiaai_db.types import PortableDecimal, PortableJson, PortableList, UtcDateTime, portable_enum, utc_now
 
 __all__ = [
     "LAYER",
@@ -31,6 +31,7 @@ __all__ = [
     "MigrationWouldLock",
     "PortableDecimal",
     "PortableJson",
+    "PortableList",
     "ReadOnlySession",
     "SqlalchemyDatabaseService",
     "TransactionConflict",
@@ -45,6 +46,7 @@ _LAZY = {
     "Base": "indiaai_db.models",
     "PortableDecimal": "indiaai_db.types",
     "PortableJson": "indiaai_db.types",
+    "PortableList": "indiaai_db.types",
     "SqlalchemyDatabaseService": "indiaai_db.backend",
     "UtcDateTime": "indiaai_db.types",
     "portable_enum": "indiaai_db.types",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import sqlalchemy
 from sqlalchemy.orm import DeclarativeBase
 
-from indiaai_db.types import PortableDecimal, PortableJson, UtcDateTime, portable_enum
+from indiaai_db.types import PortableDecimal, PortableJson, PortableList, UtcDateTime, portable_enum
 
 __all__ = ["NAMING_CONVENTION", "Base"]
 
@@ -29,8 +29,9 @@ class Base(DeclarativeBase):
     """The base of an application's models: named constraints, and annotations that mean portable types.
 
     `Mapped[datetime]` is an aware UTC timestamp, `Mapped[uuid.UUID]` a UUID, `Mapped[dict[str, Any]]` and
-    `Mapped[list[Any]]` JSON, `Mapped[Decimal]` a decimal of 15 digits, 2 of them after the point, and `Mapped[Colour]` of
-    an `enum.Enum` its values as text. Subclass it again for a second set of tables with metadata of its own.
+    `Mapped[list[Any]]` JSON, `Mapped[list[str]]` and lists of `int`, `float`, `bool` and `uuid.UUID` arrays,
+    `Mapped[Decimal]` a decimal of 15 digits, 2 of them after the point, and `Mapped[Colour]` of an `enum.Enum` its values
+    as text. Subclass it again for a second set of tables with metadata of its own.
     """
 
     metadata = sqlalchemy.MetaData(naming_convention=NAMING_CONVENTION)
@@ -40,5 +41,10 @@ class Base(DeclarativeBase):
         Decimal: PortableDecimal,
         dict[str, Any]: PortableJson,
         list[Any]: PortableJson,
+        list[str]: PortableList(str),
+        list[int]: PortableList(int),
+        list[float]: PortableList(float),
+        list[bool]: PortableList(bool),
+        list[uuid.UUID]: PortableList(uuid.UUID),
         enum.Enum: portable_enum(enum.Enum),
     }

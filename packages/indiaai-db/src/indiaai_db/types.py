@@ -8,13 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["PortableDecimal", "PortableJson", "UtcDateTime", "dump_json", "portable_enum", "utc_now"]
+__all__ = ["PortableDecimal", "PortableJson", "PortableList", "UtcDateTime", "dump_json", "portable_enum", "utc_now"]
 
 MAX_DECIMAL_DIGITS = 15
 """SQLite keeps a decimal as a binary float, which holds every decimal of 15 digits and not every one of 16."""
@@ -140,6 +141,46 @@ class PortableDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         """Give the digits of the scale, no more and no fewer."""
         return None if value is None else Decimal(value).quantize(self._step, ROUND_HALF_UP)
+
+
+class PortableList(TypeDecorator[list[Any]]):
+    """A list whose items are all of one type: an array, JSONB on PostgreSQL and JSON text elsewhere; `None` is NULL.
+
+    Assign a new list to change it: what is changed in place is not noticed. An item of another type, or None, is refused.
+
+    Args:
+        item: `str`, `int`, `float`, `bool` or `uuid.UUID`.
+    """
+
+    impl = PortableJson
+    cache_ok = True
+
+    def __init__(self, item: type[Any]) -> None:
+        """Keep the items' type."""
+        if item not in _ITEMS:
+            raise ValueError(f"items must be {', '.join(known.__name__ for known in _ITEMS)}, not {item!r}")
+        super().__init__()
+        self.item = item
+
+    def __repr__(self) -> str:
+        """Render the type as a migration writes it."""
+        return f"PortableList({'indiaai_db.types.UUID' if self.item is UUID else self.item.__name__})"
+
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> list[Any] | None:
+        """Write the items as JSON has them."""
+        if value is None:
+            return None
+        wrong = [item for item in value if type(item) is not self.item]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no {self.item.__name__}, as all items of this column are")
+        return [str(item) for item in value] if self.item is UUID else list(value)
+
+    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> list[Any] | None:
+        """Give the items as they were."""
+        return None if value is None else [self.item(item) for item in value]
+
+
+_ITEMS = (str, int, float, bool, UUID)
 
 
 def portable_enum(enumeration: type[enum.Enum], *, length: int = 64) -> sqlalchemy.Enum:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, MetaData, Table
 
-from indiaai_db.types import PortableDecimal, PortableJson, UtcDateTime
+from indiaai_db.types import PortableDecimal, PortableJson, PortableList, UtcDateTime
 
 __all__ = ["sample_rows"]
 
@@ -96,6 +96,17 @@ def _largest_decimal(kind: Any, number: int) -> Decimal:
     return Decimal(10**precision - number).scaleb(-scale)
 
 
+def _items(kind: Any, number: int) -> list[Any]:
+    items: dict[type[Any], list[Any]] = {
+        str: [_TEXT, ""],
+        int: [2**53 - number, -1],
+        float: [number / 3],
+        bool: [True, False],
+        uuid.UUID: [uuid.UUID(int=number)],
+    }
+    return items[kind.item] if number == 1 else []
+
+
 def _instant(_: Any, number: int) -> datetime:
     return datetime(2026, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC) + timedelta(microseconds=number)
 
@@ -103,6 +114,7 @@ def _instant(_: Any, number: int) -> datetime:
 _MAKERS: Mapping[type[Any], Callable[[Any, int], Any]] = {
     UtcDateTime: _instant,
     PortableJson: lambda _, number: {"b": [number, 2.5, None, True, {}], "a": _TEXT, "n": 2**53},
+    PortableList: _items,
     PortableDecimal: _largest_decimal,
     sa.Enum: _member,
     sa.Uuid: lambda _, number: uuid.UUID(int=number),
