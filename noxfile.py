@@ -50,10 +50,11 @@ def selected() -> Iterator[str]:
 
 
 def needs_of_all() -> Iterator[str]:
-    """Give what a session needs that looks at everything: all packages and examples, and what all tests need."""
+    """Give what a session needs that looks at everything: all packages, and what they, the examples and all tests need."""
     yield from [*PACKAGES, *group(ROOT, "integration")]
     for folder in (ROOT, *PACKAGES.values(), *EXAMPLES.values()):
-        yield from [*needs(folder, load(folder)["project"].get("optional-dependencies", {})), *group(folder, "test")]
+        lines = [*needs(folder, load(folder)["project"].get("optional-dependencies", {})), *group(folder, "test")]
+        yield from (line for line in lines if Requirement(line).name not in EXAMPLES)
 
 
 def install(session: nox.Session, requirements: Iterable[str]) -> None:
