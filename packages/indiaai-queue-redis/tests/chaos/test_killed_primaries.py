@@ -81,7 +81,7 @@ async def test_no_task_is_lost_when_primaries_are_killed_and_a_replica_was_waite
     cluster: RedisCluster, ledger: Ledger, report: Callable[[str], None]
 ) -> None:
     """With a replica waited for, every acknowledged task is completed whichever primary dies."""
-    deaths = await kill_again_and_again(cluster, ledger, wait_replicas=1, rounds=asked_rounds(10))
+    deaths = await kill_again_and_again(cluster, ledger, wait_replicas=1, rounds=asked_rounds(25))
 
     report(figures(ledger, deaths))
     assert ledger.never_finished() == set()
@@ -92,7 +92,7 @@ async def test_only_the_last_moment_is_lost_when_primaries_are_killed_and_no_rep
     cluster: RedisCluster, ledger: Ledger, report: Callable[[str], None]
 ) -> None:
     """By default every acknowledged task is completed, but for what a replica had not heard of when its primary died."""
-    deaths = await kill_again_and_again(cluster, ledger, wait_replicas=0, rounds=asked_rounds(10))
+    deaths = await kill_again_and_again(cluster, ledger, wait_replicas=0, rounds=asked_rounds(25))
 
     report(figures(ledger, deaths))
     for number in ledger.never_finished():

@@ -55,7 +55,7 @@ async def test_no_task_is_lost_when_the_server_is_killed_that_syncs_always(
     make_server: Callable[..., RedisServer], ledger: Ledger, report: Callable[[str], None]
 ) -> None:
     """With `appendfsync always` every acknowledged task is completed in the end."""
-    deaths = await kill_again_and_again(make_server("--appendfsync", "always"), ledger, asked_rounds(40))
+    deaths = await kill_again_and_again(make_server("--appendfsync", "always"), ledger, asked_rounds(100))
 
     report(figures(ledger, deaths))
     assert ledger.never_finished() == set()
@@ -65,7 +65,7 @@ async def test_only_the_last_moments_are_lost_when_the_server_is_killed_that_syn
     make_server: Callable[..., RedisServer], ledger: Ledger, report: Callable[[str], None]
 ) -> None:
     """With `appendfsync everysec` every acknowledged task is completed, but for what Redis held back before its death."""
-    deaths = await kill_again_and_again(make_server("--appendfsync", "everysec"), ledger, asked_rounds(40))
+    deaths = await kill_again_and_again(make_server("--appendfsync", "everysec"), ledger, asked_rounds(100))
 
     report(figures(ledger, deaths))
     for number in ledger.never_finished():
