@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from indiaai_core import BackendUnavailable, NewTask
+from indiaai_core import BackendUnavailable, NewTask, TaskNotFound
 from indiaai_core.queue import TaskState
 from indiaai_queue_redis import RedisQueueService, RedisSettings
 
@@ -198,12 +198,18 @@ async def wait_until_settled(service: RedisQueueService) -> None:
             await anyio.sleep(0.05)
 
 
-async def unsettled(service: RedisQueueService, ledger: Ledger, *, but: Iterable[int] = ()) -> dict[int, TaskState]:
-    """Return the acknowledged tasks that the queue does not call completed, and what it calls them."""
+async def unsettled(service: RedisQueueService, ledger: Ledger, *, but: Iterable[int] = ()) -> dict[int, TaskState | None]:
+    """Return the acknowledged tasks that the queue does not call completed, and what it calls them; None: it knows of none."""
     left_out = set(but)
     states = {
-        number: (await service.get_status(name)).state
-        for number, (name, _) in ledger.acknowledged.items()
-        if number not in left_out
+        number: await state_of(service, name) for number, (name, _) in ledger.acknowledged.items() if number not in left_out
     }
     return {number: state for number, state in states.items() if state is not TaskState.COMPLETED}
+
+
+async def state_of(service: RedisQueueService, task_id: str) -> TaskState | None:
+    """Return what the queue calls a task; None if it knows of none."""
+    try:
+        return (await service.get_status(task_id)).state
+    except TaskNotFound:
+        return None
