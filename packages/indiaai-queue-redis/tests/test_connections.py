@@ -209,3 +209,14 @@ async def test_idle_worker_is_not_polling(make: ServiceMaker) -> None:
 
     after = (await observer.client.info("stats"))["total_commands_processed"]
     assert after - before < 30
+
+
+@pytest.mark.anyio
+async def test_shortest_wait_has_an_end(make: ServiceMaker) -> None:
+    """A wait of less than a millisecond, as for a lease that is about to run out, is short on each server."""
+    service = make(timeout_seconds=20)
+    await service.counts()
+    link = service._links.current  # what asks for so short a wait cannot be made to by the clock
+
+    with anyio.fail_after(10):
+        await link.evaluate("counts", [0, 1000, 1000, 10, 0], partition=0, block_seconds=0.0)

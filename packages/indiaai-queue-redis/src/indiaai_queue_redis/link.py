@@ -26,6 +26,9 @@ __all__ = ["MAX_BLOCK_SECONDS", "Link"]
 MAX_BLOCK_SECONDS = 5.0
 """How long a connection waits to be woken before it looks by itself: what a lost wake-up costs at most."""
 
+SHORTEST_BLOCK_SECONDS = 0.01
+"""How long a connection waits at least: Redis before 7.0.8 takes 0.001 for 0, and waits for ever."""
+
 ROOM_SECONDS = 1.0
 """How long who waits for room waits to be told of some before it tries again."""
 
@@ -215,7 +218,7 @@ class Link:
         """
         channel = await self._unshared(base)
         try:
-            block = self._pack(("BLPOP", f"{base}{key}", f"{max(seconds, 0.001):.3f}"))
+            block = self._pack(("BLPOP", f"{base}{key}", f"{max(seconds, SHORTEST_BLOCK_SECONDS):.3f}"))
             reply = await channel.call(block + behind, is_second=bool(behind))
         except BaseException:
             channel.abort()  # it is still waiting, and must not take what the next is to have
