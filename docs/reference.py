@@ -67,7 +67,7 @@ CAPABILITIES = """# Capabilities
 What a backend can do beyond the abstract methods of its layer. It declares each on its class, and the
 [conformance suite](promises.md) tests exactly those, and that a call which needs another raises `Unsupported`. An application
 that states its needs, `Platform(requires={"storage": {"presign"}})`, is told of a lack at start and not by a call.
-`indiaai plugins` shows what the installed backends declare.
+`indiaai plugins --load` shows what the installed backends declare.
 """
 
 PROMISES = """# Promises

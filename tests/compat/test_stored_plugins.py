@@ -128,8 +128,8 @@ def test_a_stored_plugin_carries_an_application(run: Run) -> None:
 
 
 def test_a_stored_plugin_is_listed_with_its_command(run: Run) -> None:
-    """`indiaai plugins` has nothing to say against it, and its own command is there."""
-    listed = json.loads(run(*CLI, "plugins", "--json"))
+    """`indiaai plugins --load` has nothing to say against it, and its own command is there."""
+    listed = json.loads(run(*CLI, "plugins", "--load", "--json"))
 
     rows = [row for row in listed["backends"] if row["backend"] == "trunk"]
     assert [(row["layer"], row["distribution"], row["error"]) for row in rows] == [

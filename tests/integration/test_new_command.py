@@ -81,7 +81,7 @@ def author(tmp_path: Path) -> Author:
 
 def backends(author: Author) -> list[dict[str, Any]]:
     """Return what `indiaai plugins` lists, without what is wrong with others."""
-    return list(json.loads(author.run("indiaai", "plugins", "--json"))["backends"])
+    return list(json.loads(author.run("indiaai", "plugins", "--load", "--json"))["backends"])
 
 
 def hold(author: Author, layer: str, folder: Path) -> None:

@@ -50,7 +50,7 @@ def test_plugins_lists_layers_and_what_is_selected(site: SitePackages, monkeypat
     )
     monkeypatch.setenv("STORAGE_TYPE", "acme")
 
-    status, found = run_json("plugins")
+    status, found = run_json("plugins", "--load")
 
     storage = {row["backend"]: row for row in found["backends"] if row["layer"] == "storage"}
     assert status == 0
@@ -72,7 +72,7 @@ def test_plugins_shows_what_does_not_load_and_what_is_missing(site: SitePackages
     site.install("bad-layer", entry_points="[indiaai.layers]\nsearch = not_there:LAYER\n")
     (site.install("bad-file") / "entry_points.txt").write_bytes(b"[indiaai.storage]\n\xff\xfe\n")
 
-    _, found = run_json("plugins")
+    _, found = run_json("plugins", "--load")
 
     errors = {row["backend"]: row["error"] for row in found["backends"]}
     assert "RuntimeError: boom" in errors["broken"]
@@ -81,17 +81,30 @@ def test_plugins_shows_what_does_not_load_and_what_is_missing(site: SitePackages
     assert any("'search'" in problem for problem in found["problems"])
 
 
+def test_plugins_loads_no_backend_unless_it_is_asked_to(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed is known from metadata, also that what is selected is not: no library is waited for."""
+    site.backend("broken", source="raise RuntimeError('boom')")
+    monkeypatch.setenv("STORAGE_TYPE", "brokn")
+
+    status, found = run_json("plugins")
+
+    storage = {row["backend"]: row for row in found["backends"] if row["layer"] == "storage"}
+    assert status == 0
+    assert (storage["broken"]["version"], storage["broken"]["capabilities"], storage["broken"]["error"]) == ("1.0", None, None)
+    assert "broken" in storage["brokn"]["error"]
+
+
 def test_plugins_is_not_alarmed_by_what_nobody_selected(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     """A default that is not installed, and a broken backend beside the selected one, are no errors; a selected one is."""
     site.backend("acme")
     site.backend("broken", source="raise RuntimeError('boom')")
-    _, unset = run("plugins")
+    _, unset = run("plugins", "--load")
     monkeypatch.setenv("STORAGE_TYPE", "acme")
-    _, chosen = run("plugins")
+    _, chosen = run("plugins", "--load")
     monkeypatch.setenv("STORAGE_TYPE", "broken")
-    _, broken = run("plugins")
+    _, broken = run("plugins", "--load")
     monkeypatch.setenv("STORAGE_TYPE", "nowhere")
-    _, missing = run("plugins")
+    _, missing = run("plugins", "--load")
 
     assert "ERROR" not in unset + chosen
     assert "storage\tlocal\t\t\t\tnot installed and not selected" in unset
@@ -107,7 +120,7 @@ def test_plugins_prints_lines_for_a_pipe_and_a_table_for_a_person(
     site.backend("local")
     site.backend("broken", source="raise RuntimeError('boom')")
 
-    _, piped = run("plugins")
+    _, piped = run("plugins", "--load")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     output.print_table(["name", "state"], [["local", "fine"], ["broken", "ERROR: boom"]])
 

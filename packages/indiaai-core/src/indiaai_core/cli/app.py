@@ -69,11 +69,17 @@ def _root(
     pass  # the option's callback does the work
 
 
-def _plugins(*, json: Json = False) -> None:
+def _plugins(
+    *,
+    json: Json = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load each backend: shows what it can do, or why it does not load.")
+    ] = False,
+) -> None:
     """List the layers, the backends that are installed for each, and which one is selected."""
     from indiaai_core.cli.plugins import show_plugins
 
-    show_plugins(as_json=json)
+    show_plugins(as_json=json, is_loading=load)
 
 
 def _check(
