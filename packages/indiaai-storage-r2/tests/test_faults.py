@@ -149,6 +149,20 @@ async def test_a_part_that_is_reset_is_sent_again(server: R2Server, service: R2S
     assert server.objects["/bucket/key"].content == LARGE
 
 
+@pytest.mark.parametrize("plane", ["lean", "boto3"])
+async def test_what_became_of_an_upload_is_asked_again_where_the_answer_is_cut(
+    server: R2Server, make_service: ServiceMaker, plane: str
+) -> None:
+    """A lost answer is looked for by a HEAD; one whose headers are not all there tells nothing, and is asked for again."""
+    server.faults = [Fault("POST"), Fault("POST", cut_answer_after=-1), Fault("HEAD", answer=Answer(200))]
+    service = make_service(server.endpoint, data_plane=plane)
+
+    await service.upload("key", chunks())
+
+    assert server.objects["/bucket/key"].content == LARGE
+    assert [request.method for request in server.requests].count("HEAD") == 2
+
+
 async def test_a_lost_answer_to_the_last_request_is_no_failure(server: R2Server, service: R2StorageService) -> None:
     """Parts that were put together although the answer was lost are an object, and the upload says so."""
     server.faults = [Fault("POST"), Fault("POST", cut_answer_after=-1)]

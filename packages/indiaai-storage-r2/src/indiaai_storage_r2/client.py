@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_s3.client import S3Client
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "whole_head"]
 
 _log = logging.getLogger(__name__)
 
@@ -247,6 +247,15 @@ class Connection:
     def _not_a_store(self, error: KeyError) -> BackendUnavailable:
         # Something between us and the store answered in its place.
         return BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.")
+
+
+def whole_head(answer: Any) -> Any:
+    """Return an answer about an object as it is; called where a request is made, it is asked again if parts are missing.
+
+    boto3 takes an answer that was cut among its headers for one without the rest.
+    """
+    _ = answer["ETag"], answer["LastModified"], answer["ContentLength"]
+    return answer
 
 
 def _answer(question: Question, read: Callable[[Any], T], client: S3Client) -> T:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from indiaai_core import BackendUnavailable
-from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.client import Connection, whole_head
 from indiaai_storage_r2.digests import combine, part_md5, require_etag
 from indiaai_storage_r2.errors import RequestRefused
 from indiaai_storage_r2.metadata import PART_SIZE
@@ -93,7 +93,7 @@ class Copy:
         return await self._connection.call(copy, key=self._key)
 
     async def _look(self) -> Any:
-        return await self._connection.call(lambda client: client.head_object(**self._source), key=self._key)
+        return await self._connection.call(lambda client: whole_head(client.head_object(**self._source)), key=self._key)
 
     def _replaced(self) -> BackendUnavailable:
         return BackendUnavailable(f"{self._key!r} was replaced while it was copied. Copy it again.")

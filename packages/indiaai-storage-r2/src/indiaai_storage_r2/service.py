@@ -36,7 +36,7 @@ from indiaai_core.storage import (
     normalize_key,
     normalize_prefix,
 )
-from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.client import Connection, whole_head
 from indiaai_storage_r2.copies import Copy
 from indiaai_storage_r2.downloads import DamagedObject, Reader
 from indiaai_storage_r2.errors import RequestRefused, clock_skew, describe_skew
@@ -287,7 +287,7 @@ class R2StorageService(StorageService):
 
     async def _head(self, key: str) -> Any:
         try:
-            return await self._connection.converse(partial(self._about, "head_object", key), _whole, key=key)
+            return await self._connection.converse(partial(self._about, "head_object", key), whole_head, key=key)
         except ObjectNotFound:
             # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
             if not self._connection.has_bucket:
@@ -328,12 +328,6 @@ def _headers(cache_control: str | None, content_disposition: str | None) -> dict
 
 def _done(_: Any) -> None:
     """Take an answer that says nothing but that it was done."""
-
-
-def _whole(head: Any) -> Any:
-    # boto3 takes an answer that was cut among its headers for one without the rest: a KeyError in here is asked again.
-    _ = head["ETag"], head["LastModified"], head["ContentLength"]
-    return head
 
 
 def _info(key: str, answer: Mapping[str, Any], *, size: int, metadata: Mapping[str, str] | None = None) -> ObjectInfo:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from indiaai_core import BackendUnavailable, ObjectExists, ObjectNotFound
 from indiaai_core.storage import FileData
-from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.client import Connection, whole_head
 from indiaai_storage_r2.digests import require_etag
 from indiaai_storage_r2.errors import RequestRefused
 from indiaai_storage_r2.lean.exchanges import MAX_WHOLE_BYTES
@@ -153,7 +153,9 @@ class Upload:
         # A first attempt may have stored the object and lost the answer: the second is then refused because of ours.
         found = None
         with suppress(ObjectNotFound):
-            found = await self._connection.exchange(lambda client: client.head_object(**self._target), key=self._key)
+            found = await self._connection.exchange(
+                lambda client: whole_head(client.head_object(**self._target)), key=self._key
+            )
         if found and found["Metadata"].get(UPLOAD_ID) == self._nonce:
             require_etag(found["ETag"], expected=self._etag)
             return

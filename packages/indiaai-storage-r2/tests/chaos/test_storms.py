@@ -97,10 +97,9 @@ async def test_a_round_of_a_storm_loses_nothing(server: R2Server, plane: str, nu
             possible[f"key-{task}"] = await work(service, f"key-{task}", random.Random(seed + task))  # noqa: S311 - no secret
 
         with anyio.fail_after(ROUND_SECONDS):
-            async with anyio.create_task_group() as tasks:
+            async with service, anyio.create_task_group() as tasks:  # closed where a round fails, too
                 for task in range(TASKS):
                     tasks.start_soon(play, task)
-            await service.aclose()
         assert wait_until(lambda: not [thread for thread in threading.enumerate() if "indiaai" in thread.name], seconds=10)
 
     for key, contents in possible.items():
