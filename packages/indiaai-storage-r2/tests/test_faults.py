@@ -163,6 +163,15 @@ async def test_what_became_of_an_upload_is_asked_again_where_the_answer_is_cut(
     assert [request.method for request in server.requests].count("HEAD") == 2
 
 
+async def test_an_upload_that_is_refused_without_words_is_looked_for(server: R2Server, service: R2StorageService) -> None:
+    """A second request to put the parts together is answered 404; with the words cut off, too, the object is found."""
+    server.faults = [Fault("POST"), Fault("POST", cut_answer_after=-1), Fault("POST", answer=Answer(404))]
+
+    await service.upload("key", chunks())
+
+    assert server.objects["/bucket/key"].content == LARGE
+
+
 async def test_a_lost_answer_to_the_last_request_is_no_failure(server: R2Server, service: R2StorageService) -> None:
     """Parts that were put together although the answer was lost are an object, and the upload says so."""
     server.faults = [Fault("POST"), Fault("POST", cut_answer_after=-1)]

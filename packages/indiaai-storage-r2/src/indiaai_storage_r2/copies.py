@@ -55,7 +55,7 @@ class Copy:
         try:
             await self._connection.call(copy, key=self._key)
         except RequestRefused as error:
-            if error.code != "PreconditionFailed":
+            if error.status != 412:
                 raise
             raise self._replaced() from error
 

@@ -75,10 +75,12 @@ class Upload:
     async def _complete(self, sending: Awaitable[None]) -> None:
         try:
             await sending
-        except RequestRefused as error:
-            if error.code not in ("PreconditionFailed", "NoSuchUpload"):
+        except (RequestRefused, ObjectNotFound) as error:
+            # By its status: the words that tell one refusal from another may have been cut, or changed on the way over http.
+            status = error.status if isinstance(error, RequestRefused) else 404
+            if status not in (404, 412):
                 raise
-            await self._resolve(error)
+            await self._resolve(error, is_taken=status == 412)
 
     async def _put(self, payload: Payload) -> None:
         question = partial(self._question, payload)
@@ -149,7 +151,7 @@ class Upload:
 
         return await self._connection.exchange(put, key=self._key, stop=payload.stop)
 
-    async def _resolve(self, refusal: RequestRefused) -> None:
+    async def _resolve(self, refusal: RequestRefused | ObjectNotFound, *, is_taken: bool) -> None:
         # A first attempt may have stored the object and lost the answer: the second is then refused because of ours.
         found = None
         with suppress(ObjectNotFound):
@@ -159,7 +161,7 @@ class Upload:
         if found and found["Metadata"].get(UPLOAD_ID) == self._nonce:
             require_etag(found["ETag"], expected=self._etag)
             return
-        if refusal.code == "PreconditionFailed" or (self._condition and found):
+        if is_taken or (self._condition and found):
             raise ObjectExists(self._key) from refusal
         raise BackendUnavailable(f"Somebody else has ended the upload of {self._key!r}. Upload it again.") from refusal
 
