@@ -135,10 +135,13 @@ class Reader:
             assert process.wait(SECONDS) in (0, -signal.SIGTERM), process.args
 
     def close(self) -> None:
-        """Kill what is left."""
+        """Kill what is left, and forget the page's modules: the next page may have others of the same names."""
         for process in self._servers:
             process.kill()
             process.wait()
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(f"{self.terminal.home}{os.sep}"):
+                del sys.modules[name]
 
     def _real(self, text: str) -> str:
         for shown, real in self._stand_ins.items():
