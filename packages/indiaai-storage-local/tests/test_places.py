@@ -341,6 +341,41 @@ async def test_a_sweep_between_making_and_locking_a_file_costs_the_upload_nothin
     assert await service.download("object") == b"x"
 
 
+async def test_two_sweepers_take_one_file_and_not_the_one_made_in_its_place(
+    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweeper that opened what another has removed since leaves the file that its writer made instead."""
+    import fcntl
+
+    await service.check()
+    flock, fsync = fcntl.flock, os.fsync
+    opened, remade = threading.Event(), threading.Event()
+    late = threading.Thread(target=service._tree.scratch.sweep)
+
+    def lock(descriptor: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            opened.set()
+            assert remade.wait(30)
+        elif not opened.is_set():
+            late.start()
+            assert opened.wait(30)
+            for name in os.listdir(root / "tmp"):
+                (root / "tmp" / name).unlink()
+        flock(descriptor, how)
+
+    def sync(descriptor: int) -> None:
+        remade.set()
+        late.join(30)
+        fsync(descriptor)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    monkeypatch.setattr(os, "fsync", sync)
+
+    await service.upload("object", b"x")
+
+    assert await service.download("object") == b"x"
+
+
 async def test_folders_that_hold_nothing_are_removed(service: LocalStorageService, root: Path) -> None:
     """A delete takes the folders along that were there for its object only."""
     await service.upload("a/b/c/object", b"x")

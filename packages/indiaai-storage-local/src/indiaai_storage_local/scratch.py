@@ -46,9 +46,10 @@ class Scratch:
         Returns:
             Its path and its descriptor.
         """
-        # New in all processes, also in other containers and on other hosts, and not to be guessed from another.
-        name = f"{os.getpid()}-{hashlib.sha256(b'%b%d' % (self._seed, next(self._counter))).hexdigest()[:16]}"
         while True:
+            # New in all processes, also in other containers and on other hosts, and not to be guessed from another; and new
+            # each time, for a second sweeper may still be about to remove what had the last one.
+            name = f"{os.getpid()}-{hashlib.sha256(b'%b%d' % (self._seed, next(self._counter))).hexdigest()[:16]}"
             descriptor = self._open(name, mode)
             # A sweeper that came between the two calls held the lock and removed the file: then another is made.
             if _lock(descriptor, wait=True) is False or os.fstat(descriptor).st_nlink:
