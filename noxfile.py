@@ -89,9 +89,10 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest from the root, with nothing of the tree importable."""
+    """Run pytest from the root, with nothing of the tree importable; in CI up to three may fail once, and are named."""
     session.env["COVERAGE_FILE"] = f"{session.virtualenv.location}/coverage"
-    session.run("pytest", "--config-file=pyproject.toml", *arguments, *session.posargs)
+    again = ["--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks"] if os.environ.get("CI") else []
+    session.run("pytest", "--config-file=pyproject.toml", *again, *arguments, *session.posargs)
 
 
 def run_tests(session: nox.Session, folder: Path) -> None:
