@@ -264,6 +264,31 @@ async def test_paused_server_is_waited_for(make: ServiceMaker, server: RedisServ
     assert (await service.get_status(task_id)).id == task_id
 
 
+async def test_server_that_still_loads_is_waited_for(make: ServiceMaker, server: RedisServer) -> None:
+    """A restarted server that reads its data takes no call yet: who does not wait is told, who does goes on, and all is there."""
+    waiting, hasty = make(retry_seconds=60), make(retry_seconds=0)
+    task_id = await waiting.enqueue("process", {"n": 1})
+    async with waiting.client.pipeline(transaction=False) as pipeline:
+        for number in range(5_000):
+            pipeline.set(f"other:{number}", "")
+        await pipeline.execute()
+    server.kill()
+    server.options += ("--key-load-delay", "600")  # microseconds a key; it answers in between, every 1,024 keys
+    starting = asyncio.create_task(asyncio.to_thread(server.start))
+    try:
+        said = ""
+        while "LOADING" not in said:
+            with pytest.raises(BackendUnavailable) as refusal:
+                await hasty.get_status(task_id)
+            said = str(refusal.value)
+            await asyncio.sleep(0.05)
+        status = await waiting.get_status(task_id)
+    finally:
+        await starting
+
+    assert (status.id, status.state) == (task_id, "pending")
+
+
 async def test_cluster_without_slots_is_unavailable(make: ServiceMaker, server: RedisServer) -> None:
     """A node of a cluster that is down says CLUSTERDOWN, which passes."""
     server.stop()
