@@ -265,7 +265,7 @@ async def test_paused_server_is_waited_for(make: ServiceMaker, server: RedisServ
 
 
 async def test_server_that_still_loads_is_waited_for(make: ServiceMaker, server: RedisServer) -> None:
-    """A restarted server that reads its data takes no call yet: who does not wait is told, who does goes on, and all is there."""
+    """A restarted server that reads its data takes no call yet: who waits goes on, and all is there."""
     waiting, hasty = make(retry_seconds=60), make(retry_seconds=0)
     task_id = await waiting.enqueue("process", {"n": 1})
     async with waiting.client.pipeline(transaction=False) as pipeline:
