@@ -58,7 +58,6 @@ NOT_RUN = {
 }
 
 APP = "sed -n '/^# app.py/,/^```/p' {root}/README.md | sed '/^```/d' > app.py"
-MOVE = "sed -n '/^# move_objects.py/,/^```/p' {root}/docs/how-to/change-backends.md | sed '/^```/d' > move_objects.py"
 EXAMPLE = "mkdir -p examples && cp -r {root}/examples/document_intake examples/ && rm -rf examples/document_intake/data"
 TABLES = """
 import indiaai_db.outbox
@@ -105,7 +104,7 @@ BEFORE = {
     "docs/how-to/change-backends.md": f"{APP}\nindiaai db init\nindiaai db upgrade\n"
     "export NEW_STORAGE_TYPE=local NEW_LOCAL_STORAGE_PATH=new",
     "docs/how-to/enqueue-with-a-transaction.md": "export QUEUE_TYPE=redis",
-    "docs/how-to/grow.md": f"unset ${{!R2_*}} REDIS_URL DATABASE_URL\n{APP}\n{MOVE}\n{MODELS}",
+    "docs/how-to/grow.md": f"unset ${{!R2_*}} REDIS_URL DATABASE_URL\n{APP}\n{MODELS}",
     "docs/how-to/run-the-example.md": EXAMPLE,
     "docs/how-to/run-postgresql.md": "indiaai db init",
     "docs/reference/hooks.md": "from typing import Any\nfrom indiaai_core import Platform",

@@ -31,9 +31,13 @@ SHARED_STORAGE = """
         stores = defaultdict(dict)
         copies = []
         fails_at = {}
+        moments = defaultdict(dict)
+        now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+        meanwhile = {}
 
         def __init__(self, settings):
             self.objects = self.stores[settings.store]
+            self.stored_at = self.moments[settings.store]
 
         async def upload(self, file_key, file_data, content_type="", *, if_absent=False, metadata=None):
             key = normalize_key(file_key)
@@ -41,7 +45,15 @@ SHARED_STORAGE = """
                 raise {"down": BackendUnavailable, "refused": StorageError}[self.fails_at[key]](f"{key} failed")
             if if_absent and key in self.objects:
                 raise ObjectExists(key)
-            self.objects[key] = (await read_all(file_data), content_type, dict(metadata or {}))
+            if f"before {key}" in self.meanwhile:
+                self.meanwhile.pop(f"before {key}")()
+            content = await read_all(file_data)
+            if if_absent and key in self.objects:
+                raise ObjectExists(key)
+            self.objects[key] = (content, content_type, dict(metadata or {}))
+            self.stored_at[key] = self.now
+            if f"after {key}" in self.meanwhile:
+                self.meanwhile.pop(f"after {key}")()
             return f"acme:{key}"
 
         def found(self, file_key):
@@ -58,7 +70,7 @@ SHARED_STORAGE = """
 
         async def stat(self, file_key):
             content, content_type, metadata = self.found(file_key)
-            moment = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+            moment = self.stored_at.get(normalize_key(file_key), datetime(2026, 11, 24, 3, 0, tzinfo=UTC))
             return ObjectInfo(normalize_key(file_key), len(content), content_type, "e", moment, metadata)
 
         async def list(self, prefix="", *, limit=None):

@@ -250,7 +250,7 @@ def test_an_object_that_is_not_there_is_told() -> None:
 def test_rm_asks_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says how many and where, and does nothing unless the answer is yes; the folder's neighbour stays."""
     put("bills/1", "bills/2", "bills-old/1")
-    monkeypatch.setattr("indiaai_core.cli.objects._is_somebody_there", lambda: True)
+    monkeypatch.setattr("indiaai_core.cli.objects.is_somebody_there", lambda: True)
 
     no = run("rm", "-r", "bills", stdin=b"n\n")
     kept = list(objects())
@@ -267,7 +267,7 @@ def test_rm_asks_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rm_says_that_all_of_a_store_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key at all is the whole store, and the question says so."""
     put("a")
-    monkeypatch.setattr("indiaai_core.cli.objects._is_somebody_there", lambda: True)
+    monkeypatch.setattr("indiaai_core.cli.objects.is_somebody_there", lambda: True)
 
     assert "Delete 1 object of the whole store, for good?" in run("rm", "-r", ":", stdin=b"n\n").stderr
 

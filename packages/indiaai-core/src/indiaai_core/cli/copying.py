@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from mimetypes import guess_type
@@ -16,12 +16,15 @@ import anyio
 import anyio.to_thread
 
 from indiaai_core.cli.location import STANDARD, Location, Place
+from indiaai_core.cli.manner import Manner, faults, is_folder
 from indiaai_core.cli.objects import open_store, print_tally
 from indiaai_core.cli.output import Progress, print_failure
 from indiaai_core.cli.running import Tally, each, run
-from indiaai_core.errors import ObjectExists
+from indiaai_core.cli.updating import find_version, is_due, is_surely_newer, meet
+from indiaai_core.errors import ObjectExists, ObjectNotFound
 from indiaai_core.platform import Platform
-from indiaai_core.storage import DEFAULT_CHUNK_SIZE, FileData, StorageService, normalize_key
+from indiaai_core.storage import DEFAULT_CHUNK_SIZE, FileData, ObjectInfo, StorageService, normalize_key
+from indiaai_core.storage.transfer import Spot, transfer
 
 __all__ = ["Copying"]
 
@@ -30,14 +33,14 @@ AT_ONCE = 8
 
 OCTETS = "application/octet-stream"
 
-_KEPT = ("metadata", "cache_control", "content_disposition")
-
 
 class _Pair(NamedTuple):
-    """One object to be copied."""
+    """One object to be copied, and what was listed at either place, if it was."""
 
     source: Place
     target: Place
+    here: ObjectInfo | None = None
+    there: ObjectInfo | None = None
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.target}"
@@ -46,99 +49,135 @@ class _Pair(NamedTuple):
 class Copying:
     """Copies as it was asked to; `copy` is the command, prints what came of it and returns the exit status."""
 
-    def __init__(self, *, content_type: str | None, spares: bool, is_rehearsal: bool, as_json: bool) -> None:
-        """Hold how.
-
-        Args:
-            content_type: The type to store; None: an object's own, or what a file's name says.
-            spares: Whether what is there already is left.
-            is_rehearsal: Whether to print what would be done, and do nothing.
-            as_json: Whether a program reads it.
-        """
-        self._content_type = content_type
-        self._spares = spares
-        self._is_rehearsal = is_rehearsal
-        self._as_json = as_json
+    def __init__(self, manner: Manner) -> None:
+        """Hold how."""
+        self._manner = manner
         self._progress = Progress("copied", None)
-        self._counts_bytes = False
+        self._strays: list[Location] = []
+        self._has_source = False
 
-    def copy(self, source: Place, target: Place, *, is_recursive: bool) -> int:
+    def copy(self, source: Place, target: Place) -> int:
         """Copy one object, or all that is below a folder."""
-        fault = next(_faults(source, target, is_recursive=is_recursive, as_json=self._as_json), None)
+        fault = next(faults(source, target, manner=self._manner), None)
         if fault is not None:
             print_failure(fault)
             return 2
-        tally = Tally()
+        tally, deleted = Tally(), Tally()
 
         async def work(platform: Platform) -> int:
-            pairs = self._below(platform, source, target) if is_recursive else _one(source, target)
-            if self._is_rehearsal:
-                tally.done = [str(pair) async for pair in pairs]
-                return 0
-            self._counts_bytes = not is_recursive
-            with Progress("bytes copied" if self._counts_bytes else "copied", None) as self._progress:
-                await each(pairs, partial(self._copy, platform), name=str, tally=tally, at_once=AT_ONCE)
-            return tally.status
+            pairs = self._below(platform, source, target) if self._manner.is_recursive else _one(source, target)
+            do = partial(self._copy, platform)
+            with Progress("copied" if self._manner.is_recursive else "bytes copied", None) as self._progress:
+                await each(pairs, do, name=str, tally=tally, at_once=AT_ONCE)
+            if self._strays and not tally.error:
+                await self._delete_strays(platform, source, target, tally=deleted)
+            return tally.status or deleted.status
 
         status = run(work)
-        if target != STANDARD or tally.refused or tally.error or self._is_rehearsal:
-            print_tally(tally, "copied", as_json=self._as_json, is_rehearsal=self._is_rehearsal)
+        if target != STANDARD or tally.refused or tally.error or self._manner.is_rehearsal:
+            self._print(tally, deleted)
         return status
+
+    def _print(self, tally: Tally, deleted: Tally) -> None:
+        as_json, is_rehearsal = self._manner.as_json, self._manner.is_rehearsal
+        tally.refused |= deleted.refused
+        tally.error = tally.error or deleted.error
+        also = {"deleted": deleted.done} if self._manner.deletes else {}
+        print_tally(tally, "copied", as_json=as_json, is_rehearsal=is_rehearsal, also=also)
 
     async def _below(self, platform: Platform, source: Place, target: Place) -> AsyncIterator[_Pair]:
         if isinstance(source, Path):
             for path in await anyio.to_thread.run_sync(_files, source):
                 yield _Pair(path, _joined(target, path.relative_to(source).as_posix()))
         elif isinstance(source, Location):
-            async for info in open_store(platform, source.instance).list(source.folder):
+            store = open_store(platform, source.instance)
+            other = open_store(platform, target.instance) if isinstance(target, Location) else None
+            if self._manner.updates and isinstance(target, Location) and other and "list" in other.capabilities:
+                async for pair in self._met(store, other, source=source, target=target):
+                    yield pair
+                return
+            async for info in store.list(source.folder):
                 name = info.key.removeprefix(source.folder)
-                yield _Pair(Location(source.instance, info.key), _joined(target, name))
+                yield _Pair(Location(source.instance, info.key), _joined(target, name), info)
 
-    async def _copy(self, platform: Platform, pair: _Pair) -> None:
-        source, target = pair
+    async def _met(
+        self, store: StorageService, other: StorageService, *, source: Location, target: Location
+    ) -> AsyncIterator[_Pair]:
+        """Give what is not surely newer in the target, and keep what is in the target alone."""
+        async for name, here, there in meet(store, other, folders=(source.folder, target.folder)):
+            self._has_source = self._has_source or here is not None
+            if here is None:
+                self._strays += [Location(target.instance, f"{target.folder}{name}")] if self._manner.deletes else []
+            elif there is None or not is_surely_newer(there, here):
+                yield _Pair(Location(source.instance, here.key), _joined(target, name), here, there)
+
+    async def _copy(self, platform: Platform, pair: _Pair) -> bool:
+        """Copy one, and return False where it was left."""
+        is_new = False
+        while True:
+            if self._manner.updates:
+                there = await find_version(platform, pair.target, listed=pair.there)
+                is_new = there is None
+                if there and not await is_due(
+                    await find_version(platform, pair.source, listed=pair.here, is_listed=True), there
+                ):
+                    return False
+            if self._manner.is_rehearsal:
+                return True
+            try:
+                await self._bring(platform, pair, is_new=is_new)
+            except ObjectExists:
+                if self._manner.spares:
+                    raise
+                continue  # somebody stored it meanwhile: which of the two is the newer?
+            except ObjectNotFound:  # deleted since it was listed
+                if not (self._manner.updates and self._manner.is_recursive):
+                    raise
+                return False
+            if self._manner.is_recursive:
+                self._progress.advance()
+            return True
+
+    async def _bring(self, platform: Platform, pair: _Pair, *, is_new: bool) -> None:
+        source, target = pair.source, pair.target
         if isinstance(target, Location):
-            store = open_store(platform, target.instance)
+            spot = Spot(open_store(platform, target.instance), target.key)
+            if_absent = self._manner.spares or (is_new and "if_absent" in spot.store.capabilities)
             if isinstance(source, Location):
-                await self._across(open_store(platform, source.instance), source, store, target)
+                await self._across(Spot(open_store(platform, source.instance), source.key), spot, if_absent=if_absent)
             else:
-                await self._put(source, store, target.key)
+                await self._put(source, spot, if_absent=if_absent)
         elif isinstance(source, Location):
             store = open_store(platform, source.instance)
             await (self._write(store, source.key) if target == STANDARD else self._get(store, source.key, Path(target)))
-        if not self._counts_bytes:
-            self._progress.advance()
 
-    async def _across(self, store: StorageService, source: Location, other: StorageService, target: Location) -> None:
+    async def _across(self, source: Spot, target: Spot, *, if_absent: bool) -> None:
         """Copy between stores with all that both can keep; within one the store does it."""
-        if other is store and not self._content_type and not self._spares:
-            await store.copy(source.key, target.key)
-            return
-        kept: dict[str, Any] = {}
-        content_type = self._content_type or OCTETS
-        if "stat" in store.capabilities:
-            info = await store.stat(source.key)
-            kept = {name: getattr(info, name) for name in _KEPT if name in store.capabilities & other.capabilities}
-            content_type = self._content_type or info.content_type
-        await self._upload(other, target.key, self._counted(store.stream(source.key)), content_type, **kept)
+        content_type = self._manner.content_type
+        if source.store is target.store and not content_type and not if_absent:
+            await source.store.copy(source.key, target.key)
+        elif "stat" in source.store.capabilities:
+            found = await source.store.stat(source.key)
+            on_chunk = self._count
+            await transfer(source, target, found=found, content_type=content_type, if_absent=if_absent, on_chunk=on_chunk)
+        else:
+            chunks = self._counted(source.store.stream(source.key))
+            await _upload(target, chunks, content_type or OCTETS, if_absent=if_absent)
 
-    async def _put(self, source: Path | str, store: StorageService, key: str) -> None:
-        content_type = self._content_type or guess_type(key if source == STANDARD else str(source))[0] or OCTETS
+    async def _put(self, source: Path | str, target: Spot, *, if_absent: bool) -> None:
+        named = target.key if source == STANDARD else str(source)
+        content_type = self._manner.content_type or guess_type(named)[0] or OCTETS
         if source == STANDARD:
-            await self._upload(store, key, self._counted(_chunks(sys.stdin.buffer)), content_type)
+            await _upload(target, self._counted(_chunks(sys.stdin.buffer)), content_type, if_absent=if_absent)
             return
         with await anyio.to_thread.run_sync(Path(source).open, "rb") as file:
             # A file is sent from where it is, which is faster than by its chunks, but nobody sees how far that is.
             data: FileData = self._counted(_chunks(file)) if sys.stderr.isatty() else cast(BinaryIO, file)
-            await self._upload(store, key, data, content_type)
-
-    async def _upload(self, store: StorageService, key: str, data: FileData, content_type: str, **kept: Any) -> None:
-        if self._spares:
-            kept["if_absent"] = True
-        await store.upload(key, data, content_type, **kept)
+            await _upload(target, data, content_type, if_absent=if_absent)
 
     async def _get(self, store: StorageService, key: str, target: Path) -> None:
         """Store an object in a file, which has its name once all of it is there."""
-        if self._spares and await anyio.Path(target).exists():
+        if self._manner.spares and await anyio.Path(target).exists():
             raise ObjectExists(str(target))
         await anyio.to_thread.run_sync(partial(target.parent.mkdir, parents=True, exist_ok=True))
         draft = target.parent / f".{secrets.token_hex(8)}.part"
@@ -159,35 +198,51 @@ class Copying:
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             yield chunk
-            if self._counts_bytes:
-                self._progress.advance(len(chunk))
+            self._count(len(chunk))
+
+    def _count(self, size: int) -> None:
+        if not self._manner.is_recursive:
+            self._progress.advance(size)
+
+    async def _delete_strays(self, platform: Platform, source: Place, target: Place, *, tally: Tally) -> None:
+        """Delete from the target what the source does not have, unless all of it would go or a person says no."""
+        import typer
+
+        count = len(self._strays)
+        if not self._has_source:
+            tally.error = f"There is nothing in {source}, so all of {target} would be deleted: nothing was. To empty it: rm."
+            return
+        question = f"Delete {count} object{'' if count == 1 else 's'} of {target} that {source} does not have, for good?"
+        if not (self._manner.is_confirmed or self._manner.is_rehearsal or typer.confirm(question, err=True)):
+            return
+        folders = [place.folder for place in (source, target) if isinstance(place, Location)]
+
+        async def delete(stray: Location) -> bool:
+            key = folders[0] + stray.key.removeprefix(folders[1])
+            here = Spot(open_store(platform, source.instance if isinstance(source, Location) else None), key)
+            if await here.find() is not None:  # it came since, and the next run brings it
+                return False
+            if not self._manner.is_rehearsal:
+                there = Spot(open_store(platform, stray.instance), stray.key)
+                await transfer(here, there, found=None, deletes=True)
+            return True
+
+        await each(_all(self._strays), delete, name=str, tally=tally, at_once=AT_ONCE)
 
 
-def _faults(source: Place, target: Place, *, is_recursive: bool, as_json: bool) -> Iterator[str]:
-    """Say what was asked wrongly."""
-    if not isinstance(source, Location) and not isinstance(target, Location):
-        yield "Neither is in a store: write :KEY for a place in the store, or NAME:KEY for a named one."
-    if is_recursive and STANDARD in (source, target):
-        yield "A standard stream is one object: leave out --recursive."
-    if as_json and target == STANDARD:
-        yield "Standard output is the object itself: leave out --json."
-    if source == STANDARD and _is_folder(target):
-        yield f"Standard input has no name: write the whole key, such as {target}name."
-    if isinstance(source, Path) and source.is_dir() and not is_recursive:
-        yield f"{source} is a folder. To copy what is in it, add --recursive."
-    if isinstance(source, Path) and is_recursive and not source.is_dir():
-        yield f"{source} is no folder."
+async def _upload(target: Spot, data: FileData, content_type: str, *, if_absent: bool) -> None:
+    options: dict[str, Any] = {"if_absent": True} if if_absent else {}
+    await target.store.upload(target.key, data, content_type, **options)
 
 
 async def _one(source: Place, target: Place) -> AsyncIterator[_Pair]:
     name = "" if source == STANDARD else PurePosixPath(source.key if isinstance(source, Location) else str(source)).name
-    yield _Pair(source, _joined(target, name) if _is_folder(target) else target)
+    yield _Pair(source, _joined(target, name) if is_folder(target) else target)
 
 
-def _is_folder(target: Place) -> bool:
-    if isinstance(target, Location):
-        return not target.key or target.key.endswith("/")
-    return isinstance(target, Path) and target.is_dir()
+async def _all(strays: list[Location]) -> AsyncIterator[Location]:
+    for stray in strays:
+        yield stray
 
 
 def _joined(target: Place, name: str) -> Place:

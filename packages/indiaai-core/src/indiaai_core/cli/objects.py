@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from indiaai_core.platform import Platform
 from indiaai_core.selection import Slot
 from indiaai_core.storage import LAYER, ObjectInfo, StorageService, normalize_key
 
-__all__ = ["give_url", "list_objects", "open_store", "print_tally", "remove"]
+__all__ = ["give_url", "is_somebody_there", "list_objects", "open_store", "print_tally", "remove"]
 
 AT_ONCE = 16
 """How many objects are deleted side by side."""
@@ -68,7 +68,7 @@ def give_url(place: Location, *, expires_in: int, upload_type: str | None, as_js
 
 def remove(places: Sequence[Location], *, is_recursive: bool, is_confirmed: bool, is_rehearsal: bool, as_json: bool) -> int:
     """Delete objects, after asking a person; each that is not there is told, and the others deleted."""
-    if not (is_confirmed or is_rehearsal or _is_somebody_there()):
+    if not (is_confirmed or is_rehearsal or is_somebody_there()):
         print_failure("rm deletes for good, and nobody is here to be asked. To go ahead, add --yes; to look first, --dry-run.")
         return 2
     tally = Tally()
@@ -101,17 +101,30 @@ async def _find(platform: Platform, places: Sequence[Location], *, is_recursive:
             yield Location(place.instance, info.key)
 
 
-def print_tally(tally: Tally, participle: str, *, as_json: bool, is_rehearsal: bool = False) -> None:
-    """Print what became of objects: what failed by name, and how many did not; in a rehearsal all by name."""
+def print_tally(
+    tally: Tally, participle: str, *, as_json: bool, is_rehearsal: bool = False, also: Mapping[str, list[str]] | None = None
+) -> None:
+    """Print what became of objects: what failed by name, and how many did not; in a rehearsal all by name.
+
+    Args:
+        tally: What was done, and what failed.
+        participle: What was done.
+        as_json: Whether a program reads it.
+        is_rehearsal: Whether it was not done.
+        also: What else was done, and to which.
+    """
+    done = {participle: tally.done, **(also or {})}
     if as_json:
-        print_json({participle: tally.done, "refused": tally.refused, "error": tally.error, "dry_run": is_rehearsal})
+        print_json({**done, "refused": tally.refused, "error": tally.error, "dry_run": is_rehearsal})
         return
-    for name in tally.done if is_rehearsal else ():
-        print_text(f"would be {participle}: {name}")
+    for what, names in done.items():
+        for name in names if is_rehearsal else ():
+            print_text(f"would be {what}: {name}")
     for name, reason in tally.refused.items():
         print_check(name, reason, is_ok=False)
-    if not is_rehearsal:
-        print_text(f"{len(tally.done)} object{'' if len(tally.done) == 1 else 's'} {participle}")
+    for what, names in done.items():
+        if not is_rehearsal:
+            print_text(f"{len(names)} object{'' if len(names) == 1 else 's'} {what}")
     if tally.error:
         print_failure(tally.error)
 
@@ -155,7 +168,8 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _is_somebody_there() -> bool:
+def is_somebody_there() -> bool:
+    """Return whether a person can be asked."""
     return sys.stdin.isatty()
 
 

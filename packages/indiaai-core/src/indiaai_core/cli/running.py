@@ -59,13 +59,18 @@ def run(work: Callable[[Platform], Awaitable[int]]) -> int:
 
 
 async def each(
-    items: AsyncIterator[T], work: Callable[[T], Awaitable[None]], *, name: Callable[[T], str], tally: Tally, at_once: int
+    items: AsyncIterator[T],
+    work: Callable[[T], Awaitable[bool | None]],
+    *,
+    name: Callable[[T], str],
+    tally: Tally,
+    at_once: int,
 ) -> None:
     """Do something to each of many, side by side, until one meets what the others would meet, too.
 
     Args:
         items: What to do it to; never more of them are held than are worked.
-        work: Does it.
+        work: Does it; what it returns False for was left, and is not counted.
         name: Names one of them in the tally.
         tally: Takes what came of it.
         at_once: How many at a time.
@@ -92,10 +97,10 @@ async def each(
                 tally.error = str(error)
 
 
-async def _do(work: Callable[[T], Awaitable[None]], item: T, *, name: str, tally: Tally) -> None:
+async def _do(work: Callable[[T], Awaitable[bool | None]], item: T, *, name: str, tally: Tally) -> None:
     try:
-        await work(item)
-        tally.done.append(name)
+        if await work(item) is not False:
+            tally.done.append(name)
     except BrokenPipeError:
         raise
     except (BackendUnavailable, ConfigurationError) as error:

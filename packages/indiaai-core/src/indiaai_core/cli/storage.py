@@ -14,6 +14,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All that is below it.")]
 Rehearse = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
+Spare = Annotated[bool, typer.Option("--no-clobber", "-n", help="Leave what is there already.")]
+Update = Annotated[bool, typer.Option("--update", "-u", help="Leave what is there and is not older.")]
+Delete = Annotated[bool, typer.Option("--delete", help="With -r -u: delete, after asking, what the source does not have.")]
+Confirmed = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 HELP = """Look into a store, and copy, delete and link what is in it.
 
 A place in the store is KEY, or NAME:KEY in a named instance. In cp, where files are meant, too, the main store's is :KEY.
@@ -42,12 +47,15 @@ def _ls(
     raise typer.Exit(list_objects(parse_location(prefix), limit=limit, as_json=json))
 
 
-def _cp(
+def _cp(  # noqa: PLR0913 - one for each option
     source: Annotated[str, typer.Argument(help="A file, a folder, [NAME]:KEY in a store, or - for standard input.")],
     target: Annotated[str, typer.Argument(help="The same, or - for standard output; with / at its end: into it.")],
     *,
     recursive: Recursive = False,
-    no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Leave what is there already.")] = False,
+    no_clobber: Spare = False,
+    update: Update = False,
+    delete: Delete = False,
+    yes: Confirmed = False,
     content_type: Annotated[
         str | None, typer.Option("--content-type", help="The type to store; guessed from the name without it.")
     ] = None,
@@ -56,16 +64,26 @@ def _cp(
 ) -> None:
     """Copy between files and a store, or from one store to another; each object is there whole or not at all."""
     from indiaai_core.cli.copying import Copying
+    from indiaai_core.cli.manner import Manner
 
-    copying = Copying(content_type=content_type, spares=no_clobber, is_rehearsal=dry_run, as_json=json)
-    raise typer.Exit(copying.copy(parse_place(source), parse_place(target), is_recursive=recursive))
+    manner = Manner(
+        content_type=content_type,
+        is_recursive=recursive,
+        spares=no_clobber,
+        updates=update,
+        deletes=delete,
+        is_confirmed=yes,
+        is_rehearsal=dry_run,
+        as_json=json,
+    )
+    raise typer.Exit(Copying(manner).copy(parse_place(source), parse_place(target)))
 
 
 def _rm(
     places: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or what is above them with --recursive.")],
     *,
     recursive: Recursive = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Confirmed = False,
     dry_run: Rehearse = False,
     json: Json = False,
 ) -> None:

@@ -14,7 +14,7 @@ from indiaai_core.storage.keys import check_range, normalize_key
 from indiaai_core.storage.options import refuse_unknown_options
 from indiaai_core.storage.probe import Probe
 
-__all__ = ["DEFAULT_CHUNK_SIZE", "FileData", "ObjectInfo", "StorageService"]
+__all__ = ["DEFAULT_CHUNK_SIZE", "KEPT", "FileData", "ObjectInfo", "StorageService"]
 
 DEFAULT_CHUNK_SIZE = 256 * 1024
 """Bytes in a chunk of `stream` unless the caller says otherwise."""
@@ -49,8 +49,8 @@ class ObjectInfo:
     content_disposition: str = ""
 
 
-# What of an object `upload` takes back as `stat` told it, each a capability of that name.
-_KEPT = ("metadata", "cache_control", "content_disposition")
+KEPT = frozenset({"metadata", "cache_control", "content_disposition"})
+"""What of an object `upload` takes back as `stat` told it, each a capability of that name."""
 
 
 class StorageService(Service):
@@ -307,5 +307,5 @@ class StorageService(Service):
         if "stat" not in self.capabilities:
             return await self.upload(target, self.stream(source))
         info = await self.stat(source)
-        kept: dict[str, Any] = {name: getattr(info, name) for name in _KEPT if name in self.capabilities}
+        kept: dict[str, Any] = {name: getattr(info, name) for name in KEPT & self.capabilities}
         return await self.upload(target, self.stream(source), info.content_type, **kept)
