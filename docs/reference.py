@@ -41,7 +41,7 @@ REST = """
 """
 
 OTHERS = """| `INDIAAI_STRICT` | `0` | with `1`, a variable that looks like a setting and is none is an error, not a warning |
-| `INDIAAI_LOG_FORMAT` | `text` | what `indiaai worker` writes: `text`, or `json` for one object a line |
+| `INDIAAI_LOG_FORMAT` | `text` | what `indiaai worker` and `indiaai db relay` write: `text`, or `json` for one object a line |
 | `INDIAAI_TEST_POSTGRESQL_URL` | not set | where `pytest --database postgresql` makes a database; unset: one is started |
 """
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Running", "call", "is_alive", "run_worker", "wait_for"]
+__all__ = ["Running", "call", "is_alive", "run_long", "run_worker", "wait_for"]
 
 PROGRAM = Path(sys.executable).parent / "indiaai"
 SECONDS = 60
@@ -39,7 +39,7 @@ def call(
 
 @dataclass
 class Running:
-    """`indiaai worker` that was started.
+    """A command that was started, such as `indiaai worker`.
 
     Attributes:
         process: The process.
@@ -71,9 +71,16 @@ class Running:
 @contextmanager
 def run_worker(*arguments: str, folder: Path, variables: dict[str, str]) -> Iterator[Running]:
     """Run `indiaai worker` beside the block; whatever is left of it at the end is killed."""
-    log = folder / "worker.log"
+    with run_long("worker", *arguments, folder=folder, variables=variables) as running:
+        yield running
+
+
+@contextmanager
+def run_long(*arguments: str, folder: Path, variables: dict[str, str]) -> Iterator[Running]:
+    """Run a command that goes on until it is stopped, as `run_worker` does."""
+    log = folder / f"{arguments[0]}.log"
     with log.open("wb") as output:
-        command = [f"{PROGRAM}", "worker", *arguments]
+        command = [f"{PROGRAM}", *arguments]
         process = subprocess.Popen(command, cwd=folder, env=_environment(variables), stdout=output, stderr=output)
     running = Running(process, log)
     try:

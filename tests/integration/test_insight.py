@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from commands import run_worker, wait_for
+from commands import run_long, run_worker, wait_for
 from indiaai_core import Platform, get_queue_service, get_storage_service
 from indiaai_core.fastapi import Queue, install
 from indiaai_db import TransactionConflict, get_database_service
@@ -204,6 +204,22 @@ def test_one_trace_leads_from_the_request_to_the_worker_s_log(tmp_path: Path, sp
     assert line["trace_id"] == f"{request.context.trace_id:032x}"
     assert (line["task_id"], line["task_name"], line["attempt"], line["given"]) == (task_id, "process", 1, ["key"])
     assert 'indiaai_operation_seconds_count{error="",instance="default",layer="queue",operation="enqueue"}' in answer
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--log-format", "json"]], ids=" ".join)
+def test_a_relay_s_log_can_be_read_by_programs(tmp_path: Path, option: list[str]) -> None:
+    """It says what it does, an object a line and nothing else, and ends with 0 when it is told to."""
+    (tmp_path / "redis").mkdir()
+    with redis_server(tmp_path / "redis") as url:
+        variables = {"QUEUE_TYPE": "redis", "REDIS_URL": url, "SQLITE_DB_PATH": f"{tmp_path / 'app.db'}"}
+        with run_long("db", "relay", *option, folder=tmp_path, variables=variables) as running:
+            line = wait_for(
+                lambda: _line(running.said(), "Relaying from SqliteDatabaseService to RedisQueueService"), running.said
+            )
+            assert running.stop() == 0
+
+    assert (line["level"], line["logger"], line["process"]) == ("INFO", "indiaai.outbox", running.process.pid)
+    assert all(json.loads(text) for text in running.said().splitlines())
 
 
 def _line(said: str, message: str) -> dict[str, Any] | None:

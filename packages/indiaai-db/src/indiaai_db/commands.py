@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from indiaai_core.cli.logs import LogFormat, LogOption, start_log
 from indiaai_core.cli.output import print_json, print_text
 from indiaai_core.errors import IndiaAIError
 
@@ -104,12 +105,16 @@ def _relay(
     queue: Annotated[
         str | None, typer.Option(help="The named queue instance that gets the tasks; the main one likewise.")
     ] = None,
+    *,
+    log_format: LogOption = LogFormat.TEXT,
+    json: Annotated[bool, typer.Option("--json", help="The same as --log-format json.")] = False,
 ) -> None:
-    """Take the tasks of committed transactions from the outbox to the queue, until interrupted."""
+    """Take the tasks of committed transactions from the outbox to the queue, until interrupted; the log says how it goes."""
     import asyncio
 
     from indiaai_db.outbox.serving import serve
 
+    start_log(LogFormat.JSON if json else log_format)
     try:
         asyncio.run(serve(database, queue))
     except IndiaAIError as error:

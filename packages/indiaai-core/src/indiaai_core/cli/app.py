@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from indiaai_core.cli.logs import LogFormat, LogOption
 from indiaai_core.cli.new import build_new_app
 from indiaai_core.cli.queue import build_queue_app
 from indiaai_core.cli.storage import build_storage_app
@@ -20,13 +20,6 @@ PIPE_COLUMNS = 1000
 """How wide help is where it is read by a program: each of its lines is whole."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-class _LogFormat(StrEnum):
-    """What lines of a log are."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 def build_app() -> typer.Typer:
@@ -111,10 +104,7 @@ def _worker(
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, help="Processes to work in.")] = 1,
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when a Python file here changes.")] = False,
-    log_format: Annotated[
-        _LogFormat,
-        typer.Option(envvar="INDIAAI_LOG_FORMAT", case_sensitive=False, help="json: one object a line, for machines."),
-    ] = _LogFormat.TEXT,
+    log_format: LogOption = LogFormat.TEXT,
 ) -> None:
     """Work the tasks of a shared queue until interrupted; a second interrupt stops at once."""
     from indiaai_core.cli.work import Work

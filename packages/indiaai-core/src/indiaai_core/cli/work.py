@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 
 import anyio
 
+from indiaai_core.cli.logs import start_log
 from indiaai_core.cli.output import print_failure
 from indiaai_core.cli.summary import summary
 from indiaai_core.errors import ConfigurationError, IndiaAIError
 from indiaai_core.platform import Platform
 from indiaai_core.queue import LAYER
 from indiaai_core.selection import Slot, select
-from indiaai_core.worker import JsonFormatter, Worker, load_worker, serve
+from indiaai_core.worker import Worker, load_worker, serve
 
 __all__ = ["CANNOT_START", "Work", "do_work"]
 
@@ -27,9 +27,6 @@ CANNOT_START = 78
 
 MAIN_QUEUE = "default"
 """What the queue that has no name is called where a name is asked for."""
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-LOG_FORMAT_OF_MANY = "%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +63,7 @@ class Work:
 
     def log(self) -> None:
         """Send the log to the error stream; with the process's id, where there are several."""
-        text = LOG_FORMAT if self.processes == 1 else LOG_FORMAT_OF_MANY
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonFormatter() if self.log_format == "json" else logging.Formatter(text))
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
+        start_log(self.log_format, is_of_many=self.processes > 1)
 
 
 def do_work(work: Work, on_loaded: Callable[[Worker], object] = lambda _: None) -> int:
