@@ -101,19 +101,19 @@ def writers(samples: Samples, asked: argparse.Namespace, folder: Path, _: Postgr
             figures = write_at_once(name, path, processes=PROCESSES, times=asked.times)
             samples.add("writers", "all", contender=name, figures=figures)
         samples.end_round("writers")
-    fields = ("rate", "failed", "lost")
-    columns = [column for field in fields for column in median_columns(samples, "writers", cells=["all"], field=field)]
-    headings = ("updates/s", "failed", "lost")
-    title = f"{PROCESSES} processes × {asked.times} read-modify-write on SQLite, median of {asked.rounds}"
-    named = [type(column)(heading, column.value) for heading, column in zip(headings, columns, strict=True)]
-    print_table(title, rows=contenders, columns=named)
-    over = samples.ratio("writers", "all", contender=US, peer=DEFAULTS, field="rate")
-    failed, lost = (samples.median("writers", "all", contender=US, field=field) for field in ("failed", "lost"))
-    verdicts = [
-        Verdict("failed", failed, at_most=0),
-        Verdict("lost", lost, at_most=0),
-        Verdict(f"rate over {DEFAULTS}", over, at_least=3),
+    fields = {"rate": "committed/s", "kept": "kept/s", "failed": "failed", "lost": "lost", "longest_ms": "longest wait, ms"}
+    columns = [
+        type(column)(heading, column.value)
+        for field, heading in fields.items()
+        for column in median_columns(samples, "writers", cells=["all"], field=field)
     ]
+    title = f"{PROCESSES} processes × {asked.times} read-modify-write on SQLite, median of {asked.rounds}"
+    print_table(title, rows=contenders, columns=columns)
+    failed, lost = (samples.median("writers", "all", contender=US, field=field) for field in ("failed", "lost"))
+    verdicts = [Verdict("failed", failed, at_most=0), Verdict("lost", lost, at_most=0)]
+    for field, what in (("kept", "updates kept"), ("rate", "commits answered")):
+        over = samples.ratio("writers", "all", contender=US, peer=DEFAULTS, field=field)
+        verdicts.append(Verdict(f"{what} a second over {DEFAULTS}", over, at_least=3))
     print_verdicts(samples, "writers", verdicts)
 
 

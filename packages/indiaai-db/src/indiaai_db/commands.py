@@ -115,11 +115,8 @@ def _relay(
     from indiaai_db.outbox.serving import serve
 
     start_log(LogFormat.JSON if json else log_format)
-    try:
+    with _exiting():
         asyncio.run(serve(database, queue))
-    except IndiaAIError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
 
 
 def _copy(
@@ -133,24 +130,16 @@ def _copy(
 
     from indiaai_db.copying.command import copy
 
-    try:
+    with _exiting():
         asyncio.run(copy(source, target, as_json=json))
-    except IndiaAIError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
 
 
 def _run(name: str, config: Path, *arguments: Any, is_quiet: bool = False, accepts_locks: bool = False) -> Any:
     from indiaai_db.migrations import run_command
 
-    unheard = io.StringIO()
-    try:
-        with redirect_stdout(unheard) if is_quiet else nullcontext():
-            output = unheard if is_quiet else None
-            return run_command(name, config, *arguments, accepts_locks=accepts_locks, output=output)
-    except IndiaAIError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    unheard = io.StringIO() if is_quiet else None
+    with _exiting(), redirect_stdout(unheard) if unheard else nullcontext():
+        return run_command(name, config, *arguments, accepts_locks=accepts_locks, output=unheard)
 
 
 def _tell_history(config: Path, *, as_json: bool) -> None:
@@ -164,11 +153,8 @@ def _tell_history(config: Path, *, as_json: bool) -> None:
         async with get_database_service() as service:
             return await read_history(service, config)
 
-    try:
+    with _exiting():
         history = asyncio.run(read())
-    except IndiaAIError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     if history is None:
         typer.echo(f"There are no migrations: {config.absolute()} does not exist.", err=True)
         raise typer.Exit(1)
@@ -176,6 +162,16 @@ def _tell_history(config: Path, *, as_json: bool) -> None:
         print_json({"current": history.current, "heads": history.heads, "pending": history.pending})
     else:
         print_text(f"The database is at {history.place}.")
+
+
+@contextmanager
+def _exiting() -> Iterator[None]:
+    """Say what went wrong, and exit with 1."""
+    try:
+        yield
+    except IndiaAIError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 @contextmanager

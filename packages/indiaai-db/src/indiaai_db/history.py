@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from indiaai_core.errors import ConfigurationError, Fault
-from indiaai_db.migrations import find_folders, new_config
+from indiaai_db.borders import find_plugins
+from indiaai_db.migrations import add_folders, new_config
 from indiaai_db.service import DatabaseService
 
 __all__ = ["History", "read_history"]
@@ -95,8 +96,7 @@ def _current(connection: Connection) -> tuple[str, ...]:
 def _revisions(path: Path) -> tuple[tuple[str, ...], set[str]]:
     config = new_config(path)
     script = ScriptDirectory.from_config(config)
-    script.version_locations = find_folders(script)
-    script.__dict__.pop("_version_locations", None)
+    add_folders(script, find_plugins())
     return tuple(script.get_heads()), {revision.revision for revision in script.walk_revisions()}
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from indiaai_db.factory import get_database_service
 from indiaai_db.locking import LockWatch
 from indiaai_db.service import DatabaseService
 
-__all__ = ["MIGRATIONS_GROUP", "find_folders", "new_config", "run", "run_command", "upgrade", "write_folder"]
+__all__ = ["MIGRATIONS_GROUP", "add_folders", "new_config", "run", "run_command", "upgrade", "write_folder"]
 
 _SERVICE = "indiaai_database_service"
 _ACCEPTS_LOCKS = "indiaai_accepts_locks"
@@ -77,9 +77,7 @@ def run(target_metadata: MetaData | None = None, **options: Any) -> None:
     service: DatabaseService = context.config.attributes.get(_SERVICE) or get_database_service()
     plugins = find_plugins()
     script = context.script
-    own_folders = [str(folder) for folder in script._version_locations]
-    script.version_locations = [*own_folders, *(plugin.folder for plugin in plugins)]
-    script.__dict__.pop("_version_locations", None)
+    own_folders = add_folders(script, plugins)
     chosen = _options(script, plugins, own_folders, target_metadata) | options
     reading: LockWatch | None = context.config.attributes.get(_WATCH)
     watch = reading or LockWatch(accepts_locks=context.config.attributes.get(_ACCEPTS_LOCKS, False))
@@ -211,9 +209,12 @@ def new_config(path: Path) -> Config:
     return Config(path)
 
 
-def find_folders(script: ScriptDirectory) -> list[str]:
-    """Return the folders of a history: the application's own, then those that plugins bring."""
-    return [*(str(folder) for folder in script._version_locations), *(plugin.folder for plugin in find_plugins())]
+def add_folders(script: ScriptDirectory, plugins: Iterable[MigrationPlugin]) -> list[str]:
+    """Add the folders that plugins bring to a history's, and return the application's own."""
+    own_folders = [str(folder) for folder in script._version_locations]
+    script.version_locations = [*own_folders, *(plugin.folder for plugin in plugins)]
+    script.__dict__.pop("_version_locations", None)
+    return own_folders
 
 
 def write_folder(path: Path, folder: Path) -> None:

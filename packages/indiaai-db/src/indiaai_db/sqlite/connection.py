@@ -1,4 +1,4 @@
-"""One connection to an SQLite file: opened, set up and begun so that several processes can share the file.
+"""One connection to an SQLite file: opened and set up so that several processes can share the file.
 
 Imported by the service. All of it runs in the connection's own thread, so that no disk holds up the event loop.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
-from indiaai_db.errors import TransactionConflict
+from indiaai_db.sqlite.beginning import primary_code
 from indiaai_db.sqlite.driver import SqliteConnection, SqliteHandle
 
-__all__ = ["Opener", "begin_immediate", "primary_code"]
+__all__ = ["Opener"]
 
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 """To what size the write-ahead log is cut back after a checkpoint."""
@@ -49,7 +49,7 @@ class Opener:
             ConfigurationError: The path cannot be a database.
             BackendUnavailable: The database cannot be opened now.
         """
-        connection = SqliteConnection(self._open)
+        connection = SqliteConnection(self._open, self.path.with_name(f"{self.path.name}-line"))
         with anyio.CancelScope(shield=True):  # a cancelled opening would leave the handle behind, open
             try:
                 await connection
@@ -100,58 +100,6 @@ class Opener:
                 continue
             if mode != "wal":
                 raise _configuration_error(self.path, "its file system cannot keep a write-ahead log", "a path on a local disk")
-
-
-class _ImmediateBeginning:
-    """Begins a transaction that may write as soon as no other connection does."""
-
-    def __init__(self, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
-        """Count the time from here."""
-        self._timeout_seconds = timeout_seconds
-        self._busy_timeout = f"PRAGMA busy_timeout={round(busy_timeout_seconds * 1000)}"
-        self._deadline = time.monotonic() + timeout_seconds
-        self._longest = 0.002
-
-    def try_to_begin(self, handle: sqlite3.Connection) -> bool:
-        """Begin, unless another connection writes."""
-        # SQLite's own waiting cannot be cancelled and sleeps up to 100 ms at a time: here it must answer at once.
-        handle.execute("PRAGMA busy_timeout=0")
-        try:
-            handle.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if primary_code(error) != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        finally:
-            handle.execute(self._busy_timeout)
-        return True
-
-    async def pause(self) -> None:
-        """Wait for a random while, longer each time.
-
-        Raises:
-            TransactionConflict: Another connection held the database all the time.
-        """
-        if time.monotonic() > self._deadline:
-            raise TransactionConflict(
-                f"Another connection kept the SQLite database locked for {self._timeout_seconds:g} s. Keep transactions short: "
-                "nothing slow belongs inside a session.",
-                retry_after=1.0,
-            )
-        await anyio.sleep(random.uniform(0, self._longest))  # noqa: S311 - no secret
-        self._longest = min(self._longest * 1.5, 0.025)
-
-
-async def begin_immediate(connection: SqliteConnection, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
-    """Begin a transaction that may write, with its first statement, as soon as no other connection does."""
-    beginning = _ImmediateBeginning(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
-    await connection.begin_with(beginning)
-
-
-def primary_code(error: BaseException | None) -> int | None:
-    """Return SQLite's primary result code of an error, or None if it has none."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
 
 
 def _explain_opening(error: Exception, path: Path) -> IndiaAIError:

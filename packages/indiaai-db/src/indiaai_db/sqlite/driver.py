@@ -12,14 +12,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import anyio
 
+from indiaai_db.sqlite.beginning import ImmediateBeginning
 from indiaai_db.sqlite.cursor import SqliteCursor
+from indiaai_db.sqlite.line import Line
 
-__all__ = ["Beginning", "SqliteConnection", "SqliteHandle"]
+__all__ = ["SqliteConnection", "SqliteHandle"]
 
 INTERRUPT_EVERY_SECONDS = 0.02
 
@@ -39,20 +42,12 @@ class SqliteHandle(sqlite3.Connection):
         super().close()
 
 
-class Beginning(Protocol):
-    """How a transaction that may write begins, though others write too."""
-
-    def try_to_begin(self, handle: sqlite3.Connection) -> bool:
-        """Begin, in the thread, without waiting; or return False if another connection writes."""
-        ...
-
-    async def pause(self) -> None:
-        """Wait before the next try, or raise because it was tried for long enough."""
-        ...
-
-
-def _begin_and_call(beginning: Beginning, handle: sqlite3.Connection, function: Callable[[], Any]) -> Any:
-    return function() if beginning.try_to_begin(handle) else _BUSY
+def _begin_and_call(beginning: ImmediateBeginning, handle: sqlite3.Connection, line: Line, function: Callable[[], Any]) -> Any:
+    try:
+        has_begun = beginning.try_to_begin(handle, is_first=line.is_first)
+    finally:
+        line.leave()  # the next one may try while this one writes
+    return function() if has_begun else _BUSY
 
 
 def _nothing() -> None:
@@ -62,13 +57,14 @@ def _nothing() -> None:
 class SqliteConnection(aiosqlite.Connection):
     """One connection and its thread; for one task at a time."""
 
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        """Hold what opens the file; awaiting the connection does so."""
+    def __init__(self, connector: Callable[[], sqlite3.Connection], line: Path) -> None:
+        """Hold what opens the file, and the path of the line for it; awaiting the connection opens it."""
         super().__init__(connector, 64)
+        self._line = Line(line)
         self._thread.daemon = True  # not the last one to keep the process alive
         self._stopping: asyncio.Future[Any] | None = None
         self._has_begun = False
-        self._beginning: Beginning | None = None
+        self._beginning: ImmediateBeginning | None = None
 
     def cursor(self) -> SqliteCursor:  # type: ignore[override]  # it is made without the thread
         """Return a cursor."""
@@ -87,9 +83,9 @@ class SqliteConnection(aiosqlite.Connection):
         self._has_begun = True
         self.send(self._conn.execute, "BEGIN")
 
-    async def begin_with(self, beginning: Beginning) -> None:
+    async def begin_immediate(self, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
         """Begin a transaction that may write with its first statement, on one way to the thread."""
-        self._beginning = beginning
+        self._beginning = ImmediateBeginning(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._running or self._connection is None:
@@ -101,8 +97,10 @@ class SqliteConnection(aiosqlite.Connection):
         if self._beginning is None:
             return await self._ask(function)
         beginning, self._beginning = self._beginning, None
-        while (answer := await self._ask(partial(_begin_and_call, beginning, self._connection, function))) is _BUSY:
-            await beginning.pause()
+        begin = partial(_begin_and_call, beginning, self._connection, self._line, function)
+        answer = await self._ask(begin)
+        while answer is _BUSY:
+            answer = await self._ask_in_turn(begin, beginning)
         return answer
 
     async def _ask(self, function: Callable[[], Any]) -> Any:
@@ -113,6 +111,21 @@ class SqliteConnection(aiosqlite.Connection):
         except asyncio.CancelledError:
             await self._interrupt()
             raise
+
+    async def _ask_in_turn(self, function: Callable[[], Any], beginning: ImmediateBeginning) -> Any:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        self._line.wait(partial(self._tx.put_nowait, (done, function)))
+        out_of_turn = loop.call_later(beginning.wait_seconds(), self._line.call_now)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            beginning.give_up()
+            if not self._line.give_up():
+                await self._interrupt()
+            raise
+        finally:
+            out_of_turn.cancel()
 
     async def _end(self, name: str, function: Callable[..., Any]) -> Any:
         assert self._connection is not None  # noqa: S101 - for the type checker
@@ -145,5 +158,6 @@ class SqliteConnection(aiosqlite.Connection):
     def stop(self) -> asyncio.Future[Any] | None:
         """End the thread; the second call waits for the first one's end, for after it nothing is worked any more."""
         if self._stopping is None:
+            self._line.close()
             self._stopping = super().stop()
         return self._stopping

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import event, text
@@ -18,7 +17,8 @@ from indiaai_core.mounts import forgetful_mount
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
-from indiaai_db.sqlite.connection import Opener, begin_immediate, primary_code
+from indiaai_db.sqlite.beginning import primary_code
+from indiaai_db.sqlite.connection import Opener
 from indiaai_db.sqlite.driver import SqliteConnection
 from indiaai_db.sqlite.settings import SqliteSettings
 from indiaai_db.types import dump_json
@@ -63,7 +63,7 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         wait = self._settings.busy_timeout_seconds
         # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
         writer = _new_engine(self._opener(), poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=wait)
-        event.listen(writer.sync_engine, "begin", _immediate(wait, wait))
+        _listen_to_begin(writer, self._immediate(wait))
         reader = _new_engine(
             self._opener(is_read_only=True),
             poolclass=AsyncAdaptedQueuePool,
@@ -71,15 +71,19 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
             max_overflow=0,
             pool_timeout=wait,
         )
-        event.listen(reader.sync_engine, "begin", _deferred)
+        _listen_to_begin(reader, SqliteConnection.begin_deferred)
         return Engines(writer=writer, reader=reader, serializable=writer)
 
     def _create_migration_engine(self) -> AsyncEngine:
         engine = _new_engine(self._opener(has_foreign_keys=False), poolclass=NullPool)
         # The transaction is the lock: it is one for all migrations, and ends with the process whatever happens to that.
-        event.listen(engine.sync_engine, "begin", _immediate(MIGRATION_WAIT_SECONDS, self._settings.busy_timeout_seconds))
+        _listen_to_begin(engine, self._immediate(MIGRATION_WAIT_SECONDS))
         event.listen(engine.sync_engine, "commit", _check_foreign_keys)
         return engine
+
+    def _immediate(self, timeout_seconds: float) -> Callable[[SqliteConnection], Awaitable[None]]:
+        busy_timeout = self._settings.busy_timeout_seconds
+        return lambda it: it.begin_immediate(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout)
 
     def _opener(self, *, is_read_only: bool = False, has_foreign_keys: bool = True) -> Opener:
         return Opener(
@@ -125,21 +129,12 @@ def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
     return engine
 
 
-def _immediate(timeout_seconds: float, busy_timeout_seconds: float) -> Callable[[Connection], None]:
-    begin = partial(begin_immediate, timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
+def _listen_to_begin(engine: AsyncEngine, begin: Callable[[SqliteConnection], Awaitable[None]]) -> None:
+    def begin_transaction(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        driver.run_async(begin)
 
-    def begin_writing(connection: Connection) -> None:
-        _driver(connection).run_async(begin)
-
-    return begin_writing
-
-
-def _deferred(connection: Connection) -> None:
-    _driver(connection).run_async(SqliteConnection.begin_deferred)
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.dbapi_connection
+    event.listen(engine.sync_engine, "begin", begin_transaction)
 
 
 def _check_foreign_keys(connection: Connection) -> None:
