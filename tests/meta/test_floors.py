@@ -16,6 +16,7 @@ FLOORS = {
     "errors": 0,
     "layers": 1,
     "environment": 1,
+    "naming": 1,
     "settings": 1,
     "scan": 1,
     "discovery": 1,

@@ -101,3 +101,21 @@ LAYERS = """
     queue = indiaai_core.queue:LAYER
 """
 """What the core's own distribution registers."""
+
+SETTLED = """
+    import indiaai_core as core
+
+    class Settings(core.BackendSettings):
+        model_config = core.SettingsConfigDict(env_prefix="ACME_")
+        url: str
+
+    class Backend(Backend):
+        settings_class = Settings
+
+        def __init__(self, settings):
+            super().__init__()
+
+        async def check(self):
+            raise core.InvalidSettings([core.Fault("ACME_URL", "forgets", "one that keeps", "mend ACME_URL or STORAGE_TYPE")])
+"""
+"""What follows `DICT_STORAGE` to give it a setting, with which it never serves."""

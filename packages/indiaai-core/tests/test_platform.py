@@ -26,7 +26,7 @@ from indiaai_core import (
 )
 from indiaai_core import platform as platform_module
 from indiaai_core.selection import Slot
-from installed import DICT_STORAGE, SitePackages
+from installed import DICT_STORAGE, SETTLED, SitePackages
 
 pytestmark = pytest.mark.anyio
 
@@ -198,6 +198,24 @@ async def test_a_service_that_cannot_serve_stops_the_start_and_is_closed(site: S
 
     assert service.is_closed
     assert current_platform() is not platform
+
+
+@pytest.mark.parametrize("prefix", ["ARCHIVE_", ""])
+async def test_a_stranger_s_fault_of_a_named_instance_names_the_instance_s_variable(site: SitePackages, prefix: str) -> None:
+    """At start and when asked, whatever its backend knows of instances; a bare one that was fallen back to is named bare."""
+    site.backend("local")
+    site.backend("acme", source=DICT_STORAGE + SETTLED)
+    platform = Platform({"ARCHIVE_STORAGE_TYPE": "acme", f"{prefix}ACME_URL": "acme://"})
+    platform.get_service("storage", "archive")
+
+    found = (await platform.check())["storage:archive"].error
+    with pytest.raises(InvalidSettings) as raised:
+        await platform.open()
+
+    assert isinstance(found, InvalidSettings)
+    assert str(found) == str(raised.value)
+    (fault,) = raised.value.faults
+    assert (fault.variable, fault.remedy) == (f"{prefix}ACME_URL", f"mend {prefix}ACME_URL or ARCHIVE_STORAGE_TYPE")
 
 
 async def test_a_service_that_cannot_be_made_leaves_no_other_open(site: SitePackages) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
 from indiaai_core.environment import Environment
-from indiaai_core.errors import InvalidSettings
+from indiaai_core.errors import Fault, InvalidSettings
 from indiaai_core.settings import BackendSettings, SettingsConfigDict, field_variables, load_settings
 
 
@@ -136,6 +136,37 @@ def test_a_named_instance_names_its_own_variable() -> None:
 
     with pytest.raises(InvalidSettings, match="ARCHIVE_ACME_POOL_SIZE: 'many'"):
         load_settings(AcmeSettings, environment)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [("ARCHIVE_ACME_BUCKET_NAME", "ARCHIVE_ACME_BUCKET_NAME"), ("ACME_BUCKET_NAME",) * 2]
+)
+def test_what_a_backend_says_names_the_variable_that_gave_the_value(given: str, named: str) -> None:
+    """The instance's own where that is set, else the bare one that it fell back to; one that nobody set would be its own."""
+    settings = load_settings(AcmeSettings, Environment.read({named: "bills"}).for_instance("archive"))
+    fault = Fault("ACME_BUCKET_NAME", "not there", "one that is", "make it, or set $ACME_BUCKET_NAME and ACME_ZONE")
+    error = settings.renamed(InvalidSettings([fault]))
+
+    (found,) = error.faults
+    assert (found.variable, found.remedy) == (named, f"make it, or set ${named} and ARCHIVE_ACME_ZONE")
+    assert f"\n  {named}: not there" in str(error)
+    assert str(settings.renamed(error)) == str(error)
+    assert settings.variables("ACME_BUCKET_NAMES, ACME_…") == "ACME_BUCKET_NAMES, ARCHIVE_ACME_…"
+
+
+def test_a_wrong_value_is_blamed_on_the_variable_that_it_came_from() -> None:
+    """An instance that falls back to a bare variable does not send anybody to one that is not set."""
+    environment = Environment.read({"ACME_POOL_SIZE": "many", "ACME_BUCKET_NAME": "b"}).for_instance("archive")
+
+    with pytest.raises(InvalidSettings, match="\n  ACME_POOL_SIZE: 'many'"):
+        load_settings(AcmeSettings, environment)
+
+
+def test_the_main_instance_s_errors_stay_as_they_are() -> None:
+    """Nothing is put into them."""
+    settings = load_settings(AcmeSettings, Environment.read({"ACME_BUCKET_NAME": "bills"}))
+
+    assert settings.variables("ACME_BUCKET_NAME") == "ACME_BUCKET_NAME"
 
 
 def test_settings_do_not_change() -> None:

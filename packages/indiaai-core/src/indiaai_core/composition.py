@@ -30,7 +30,7 @@ def find_wrappers(layer: Layer, environment: Environment) -> tuple[Wrapper, ...]
         PluginConflict: Two distributions claim one.
         PluginLoadError: It is installed, and raises at import or cannot be called.
     """
-    variable = environment.variable(layer.wrappers_variable)
+    variable = environment.named(layer.wrappers_variable)
     named = [part.strip().lower() for part in environment.get(layer.wrappers_variable, "").split(",")]
     return tuple(
         partial(_load(_find(part, variable)), layer=layer, environment=environment) for part in reversed(named) if part

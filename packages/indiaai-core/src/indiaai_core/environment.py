@@ -95,6 +95,10 @@ class Environment(Mapping[str, str]):
         own = self.variable(name)
         return own if own in self else name.upper() if name in self else None
 
+    def named(self, name: str) -> str:
+        """Return the variable to name where the value of `name` is at fault: the one that gives it, else the one to set."""
+        return self.given_by(name) or self.variable(name)
+
     def origin(self, name: str) -> str | None:
         """Return where a variable was read: `environment`, `code`, the dotenv file's name, or None if it is not set."""
         return self._origins.get(name.upper())

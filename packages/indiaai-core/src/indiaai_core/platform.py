@@ -18,7 +18,7 @@ from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, Fault
 from indiaai_core.hooks import HOOKS_GROUP, new_plugin_manager
 from indiaai_core.layers import Service, lifecycle_of
-from indiaai_core.selection import Selection, Slot, declared_slots, raise_together, select
+from indiaai_core.selection import Selection, Slot, declared_slots, names_of, raise_together, select
 from indiaai_core.spelling import point_out
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Platform:
             _entered.append(self)
             from indiaai_core.health import check_at_start, require_healthy
 
-            require_healthy(await check_at_start(self._named_services()))
+            require_healthy(self._named(await check_at_start(self._named_services())))
         except BaseException:
             await self.aclose()
             raise
@@ -185,7 +185,7 @@ class Platform:
         """
         from indiaai_core.health import check_all
 
-        return await check_all(self._named_services())
+        return self._named(await check_all(self._named_services()))
 
     async def aclose(self) -> None:
         """Close the services that this platform made, the latest first. Calling it again does nothing.
@@ -221,6 +221,14 @@ class Platform:
     def _named_services(self) -> dict[str, Any]:
         return {str(slot): service for slot, service in self.services.items()}
 
+    def _named(self, found: dict[str, Health]) -> dict[str, Health]:
+        """Let errors of named instances say which of their variables it is, also where a stranger's backend does not."""
+        for name, health in found.items():
+            slot = Slot.parse(name)
+            if health.error and slot.instance:
+                names_of(slot, self.environment).in_error(health.error)
+        return found
+
     def _make_first(self, slot: Slot) -> Any:
         with self._lock:
             service = self._services.get((slot.layer, slot.instance))
@@ -248,7 +256,7 @@ class Platform:
     def _require_capabilities(self, slot: Slot, backend: type[Any]) -> None:
         lacking = sorted(self._requires.get(str(slot), frozenset()) - getattr(backend, "capabilities", frozenset()))
         if lacking:
-            variable = f"{slot.layer.upper()}_TYPE"
+            variable = self.environment.for_instance(slot.instance).named(f"{slot.layer.upper()}_TYPE")
             raise ConfigurationError(
                 f"The application needs {', '.join(lacking)} of {slot}, and {backend.__name__} does not have it. "
                 f"Select another backend with {variable}.",

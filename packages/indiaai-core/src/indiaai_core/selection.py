@@ -6,6 +6,7 @@ Nothing here makes a service: it goes from the variables to classes and settings
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, InvalidSettings
 from indiaai_core.hooks import Wrapper
 from indiaai_core.layers import Layer
+from indiaai_core.naming import Names
 
-__all__ = ["Selection", "Slot", "declared_slots", "raise_together", "select"]
+__all__ = ["Selection", "Slot", "declared_slots", "names_of", "raise_together", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def select(slot: Slot, environment: Environment) -> Selection:
     layer = find_layer(slot.layer)
     own = environment.for_instance(slot.instance)
     selector = own.get(layer.variable) or layer.default_backend
-    backend = load_backend(layer, selector, variable=own.variable(layer.variable))
+    backend = load_backend(layer, selector, variable=own.named(layer.variable))
     wrappers: tuple[Wrapper, ...] = ()
     if own.get(layer.wrappers_variable):
         from indiaai_core.composition import find_wrappers
@@ -84,6 +86,19 @@ def select(slot: Slot, environment: Environment) -> Selection:
     from indiaai_core.settings import load_settings
 
     return Selection(slot, backend, load_settings(settings_class, own), wrappers)
+
+
+def names_of(slot: Slot, environment: Environment) -> Names:
+    """Return which variables a person would set for what fills a slot, however its backend names them."""
+    layer, own = find_layer(slot.layer), environment.for_instance(slot.instance)
+    variables = [layer.variable, layer.wrappers_variable]
+    with suppress(ConfigurationError):  # what is wrong with the selection is reported by itself
+        settings = select(slot, environment).settings
+        if settings is not None:
+            from indiaai_core.settings import field_variables
+
+            variables += [name for names in field_variables(type(settings)).values() for name in names]
+    return Names(variables, own)
 
 
 def declared_slots(environment: Environment, requires: Iterable[str] = ()) -> list[Slot]:

@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from indiaai_core.environment import Environment
 from indiaai_core.errors import Fault, InvalidSettings
+from indiaai_core.naming import ErrorT, Names
 
 __all__ = ["BackendSettings", "SettingsConfigDict", "field_variables", "load_settings"]
 
@@ -47,6 +48,7 @@ class BackendSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True, validate_default=False
     )
+    _names: Names = pydantic.PrivateAttr(default_factory=Names)
 
     def __init__(self, **values: Any) -> None:
         """Read what is not given, and check all of it."""
@@ -54,6 +56,19 @@ class BackendSettings(BaseSettings):
             super().__init__(**values)
         except pydantic.ValidationError as error:
             raise InvalidSettings(_faults(type(self), error, values)) from None
+        self._names = Names(_all_variables(type(self)), Environment.current())
+
+    def variables(self, text: str) -> str:
+        """Return a text with the variables that a person would set: a named instance's own, where one gave the value or could.
+
+        Args:
+            text: What names the settings' variables, or all of them as in `R2_…`.
+        """
+        return self._names.in_text(text)
+
+    def renamed(self, error: ErrorT) -> ErrorT:
+        """Put the variables that a person would set into an error, as `variables` does into a text, and return it."""
+        return self._names.in_error(error)
 
     @classmethod
     def settings_customise_sources(
@@ -109,6 +124,12 @@ def _variables(settings_class: type[BaseSettings], name: str) -> Iterator[str]:
         yield f"{settings_class.model_config.get('env_prefix', '')}{name}".upper()
 
 
+def _all_variables(settings_class: type[BackendSettings]) -> Iterator[str]:
+    yield f"{settings_class.model_config.get('env_prefix', '')}…"
+    for variables in field_variables(settings_class).values():
+        yield from variables
+
+
 def _faults(
     settings_class: type[BackendSettings], error: pydantic.ValidationError, given: Mapping[str, Any]
 ) -> Iterator[Fault]:
@@ -133,7 +154,8 @@ def _fault(
     if field is None:  # the model as a whole, or an argument it does not know
         found = "there is no such setting" if name else "the settings do not go together"
         return Fault(name or settings_class.__name__, found, message.removeprefix("Value error, "))
-    variable = environment.variable(next(_variables(settings_class, field_name)))
+    variables = list(_variables(settings_class, field_name))
+    variable = environment.named(next(filter(environment.given_by, variables), variables[0]))
     shown = variable if name not in given and field_name not in given else f"{settings_class.__name__}({field_name}=…)"
     found = "not set" if kind == "missing" else _shown(value, is_secret=_is_secret(field.annotation))
     expected = message[:1].lower() + message[1:]

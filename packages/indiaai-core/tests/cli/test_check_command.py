@@ -12,12 +12,18 @@ from typer.testing import CliRunner
 
 from indiaai_core.cli import check as check_command
 from indiaai_core.cli.app import build_app
-from installed import DICT_STORAGE, SitePackages
+from installed import DICT_STORAGE, SETTLED, SitePackages
 
 TELLS = """
         async def caveats(self):
             return [core.Fault("ACME_URL", "forgets", "one that keeps", "mend it")]
 """
+SETTLED_PROBE = f"""
+        async def probe(self):
+            import os
+            if "IS_SERVED" not in os.environ:
+                await self.check()
+{TELLS}"""
 WITH_CAVEAT = "\n    import indiaai_core as core\n" + DICT_STORAGE + TELLS
 FORBIDDING = """
     import indiaai_core as core
@@ -201,6 +207,25 @@ def test_a_caveat_is_a_warning_and_fails_nobody(site: SitePackages) -> None:
     assert status == 0
     assert [one["name"] for one in found if one["is_caveat"]] == ["storage: ACME_URL"]
     assert "warn storage: ACME_URL: forgets, expected one that keeps\n     to mend it: mend it\n" in shown
+
+
+@pytest.mark.parametrize("prefix", ["ARCHIVE_", ""])
+def test_a_named_instance_s_variable_is_named_as_it_would_be_set(
+    site: SitePackages, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """With the instance's prefix where it is set so, else without, though the backend knows of no instances."""
+    site.backend("local")
+    site.backend("acme", source=DICT_STORAGE + SETTLED + SETTLED_PROBE)
+    monkeypatch.setenv("ARCHIVE_STORAGE_TYPE", "acme")
+    monkeypatch.setenv(f"{prefix}ACME_URL", "acme://")
+
+    fault = failed()
+    monkeypatch.setenv("IS_SERVED", "1")
+    status, found = check()
+
+    assert (fault["name"], fault["remedy"]) == ("storage:archive", f"mend {prefix}ACME_URL or ARCHIVE_STORAGE_TYPE")
+    assert f"{prefix}ACME_URL: forgets" in fault["detail"]
+    assert (status, [one["name"] for one in found if one["is_caveat"]]) == (0, [f"storage:archive: {prefix}ACME_URL"])
 
 
 def test_a_caveat_fails_who_is_strict(site: SitePackages) -> None:

@@ -287,5 +287,5 @@ class Store:
             most = self._settings.max_tasks
             raise QueueFull(
                 f"The queue holds {most - self.room} of at most {most} tasks and has no room for {count} more. "
-                f"Try again when workers have caught up, or raise MEMORY_QUEUE_MAX_TASKS."
+                f"Try again when workers have caught up, or raise {self._settings.variables('MEMORY_QUEUE_MAX_TASKS')}."
             )

@@ -34,7 +34,7 @@ PASSING = (
 def full(settings: RedisSettings) -> QueueFull:
     """Return what to raise where the queue has as many tasks as it may."""
     held = f"The queue {settings.queue_name!r} has no room for this: it may hold {settings.max_tasks} tasks"
-    return QueueFull(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS.")
+    return QueueFull(settings.variables(f"{held}. Try again when workers have caught up, or raise REDIS_MAX_TASKS."))
 
 
 MISFITS = {
@@ -48,6 +48,10 @@ MISFITS = {
 
 def translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     """Return what to raise in the place of a client's or the system's error, with no secret in it."""
+    return settings.renamed(_translate(error, settings))
+
+
+def _translate(error: Exception, settings: RedisSettings) -> IndiaAIError:
     said, where = str(error).rstrip(".") or type(error).__name__, f"Redis at {settings.server}"
     if _has(said, "INDIAAIFULL"):
         return full(settings)

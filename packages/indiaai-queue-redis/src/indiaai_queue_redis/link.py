@@ -171,7 +171,8 @@ class Link:
         reply, confirmed = outcomes
         if confirmed < wanted:
             said = f"{confirmed} of {wanted} replicas have what was enqueued {seconds:g} s ago; it is queued, and may be lost"
-            remedy = "See to the replicas or lower REDIS_WAIT_REPLICAS, and enqueue again under a dedupe_key"
+            setting = self._settings.variables("REDIS_WAIT_REPLICAS")
+            remedy = f"See to the replicas or lower {setting}, and enqueue again under a dedupe_key"
             raise BackendUnavailable(f"At {self._settings.server} {said} if the primary fails. {remedy}.")
         return reply
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from indiaai_core.errors import BackendUnavailable
+from indiaai_core.errors import BackendUnavailable, ConfigurationError
 from indiaai_queue_redis.batch import Receiver
 from indiaai_queue_redis.fault import translate
 from indiaai_queue_redis.link import MAX_BLOCK_SECONDS, Link
@@ -160,6 +160,9 @@ class LinkSet:
             link, began = self.current, time.monotonic()
             try:
                 reply = await action(link, attempt)
+            except ConfigurationError as error:
+                self._settings.renamed(error)
+                raise
             except (Trouble, OSError) as error:
                 if not self.is_closed:
                     try:

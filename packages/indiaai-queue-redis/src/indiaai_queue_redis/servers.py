@@ -178,7 +178,7 @@ class Servers:
         count = int(found[1]) if found else 1
         if self._settings.partitions not in (0, count):
             said = "The queue %r has %d partition(s) since it was made: REDIS_PARTITIONS=%d changes nothing."
-            logger.warning(said, self._settings.queue_name, count, self._settings.partitions)
+            logger.warning(self._settings.variables(said), self._settings.queue_name, count, self._settings.partitions)
         return count
 
     def _wire_to(self, place: Place | None, login: Login | None = None) -> Wire:

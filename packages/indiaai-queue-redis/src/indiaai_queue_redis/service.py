@@ -223,7 +223,7 @@ class RedisQueueService(QueueService):
             version, bound, policy = (text.decode() for text in told)
             if version and [int(part) for part in version.split(".")[:2]] < [6, 2]:
                 fault = Fault("REDIS_URL", f"{self._settings.server} is Redis {version}", "6.2 or newer")
-                raise ConfigurationError(f"The server is too old. {fault}.", faults=[fault])
+                raise self._settings.renamed(ConfigurationError(f"The server is too old. {fault}.", faults=[fault]))
             if policy.startswith("allkeys") and bound != "0" and not self._has_warned:
                 self._has_warned = True
                 said = "Redis at %s drops tasks when it is full: its maxmemory-policy is %s. Set it to noeviction."

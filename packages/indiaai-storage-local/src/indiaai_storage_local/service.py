@@ -68,7 +68,8 @@ class LocalStorageService(StorageService):
             settings: None: read from the environment.
         """
         self.settings = settings or LocalSettings()
-        self._tree = Tree(os.path.abspath(self.settings.path.expanduser()), fsync=self.settings.fsync)
+        variable = self.settings.variables("LOCAL_STORAGE_PATH")
+        self._tree = Tree(os.path.abspath(self.settings.path.expanduser()), fsync=self.settings.fsync, variable=variable)
         self._threads = DiskThreads()
         secret = self.settings.url_secret
         self._secret = secret.get_secret_value().encode() if secret else b""
@@ -241,7 +242,7 @@ class LocalStorageService(StorageService):
             fault = self._tree.fault("take a file", error)
             if isinstance(error, FileExistsError | NotADirectoryError | PermissionError) or error.errno == 30:  # EROFS
                 expected = "a directory that can be made and written to"
-                found = Fault("LOCAL_STORAGE_PATH", f"{self._tree.root} ({error.strerror})", expected)
+                found = Fault(self._tree.variable, f"{self._tree.root} ({error.strerror})", expected)
                 raise InvalidSettings([found]) from error
             raise fault from error
 

@@ -49,9 +49,10 @@ class Tree:
 
     scratch: Scratch
 
-    def __init__(self, root: str, *, fsync: bool) -> None:
-        """Take note of the directory; it is made by `prepare`."""
+    def __init__(self, root: str, *, fsync: bool, variable: str = "LOCAL_STORAGE_PATH") -> None:
+        """Take note of the directory, and of the variable that says which; it is made by `prepare`."""
         self.root = root
+        self.variable = variable
         self.fsync = fsync
         self._is_prepared = False
         self._anchors = Anchors()
@@ -166,7 +167,7 @@ class Tree:
                 return
             if attempt and not self.scratch.holds(path):
                 break
-        raise BackendUnavailable(f"The file of the object {key!r} was removed from LOCAL_STORAGE_PATH while it was stored.")
+        raise BackendUnavailable(f"The file of the object {key!r} was removed from {self.variable} while it was stored.")
 
     def delete(self, key: str) -> bool:
         """Remove an object, then the folders that held nothing else; False if there was none."""
@@ -214,7 +215,7 @@ class Tree:
         """Return what the caller is told of a failed system call: whether a retry may help is its class."""
         kind = BackendUnavailable if error.errno in _PASSING else StorageError
         return kind(
-            f"The directory in LOCAL_STORAGE_PATH ({self.root}) failed to {action}: {error.strerror}. "
+            f"The directory in {self.variable} ({self.root}) failed to {action}: {error.strerror}. "
             "See to its disk, its owner and its permissions; what was stored before is unchanged."
         )
 
@@ -236,7 +237,7 @@ class Tree:
                 return Folder(name, parent=root)
         except FileNotFoundError as error:
             raise BackendUnavailable(
-                f"The directory in LOCAL_STORAGE_PATH ({self.root}) is gone since it was first used. "
+                f"The directory in {self.variable} ({self.root}) is gone since it was first used. "
                 "Mount or restore it; if it is to be made anew, restart."
             ) from error
 

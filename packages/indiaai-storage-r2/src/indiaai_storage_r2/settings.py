@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from indiaai_core.environment import Environment
 from indiaai_core.settings import BackendSettings, SettingsConfigDict
 
 __all__ = ["R2Settings"]
@@ -68,8 +67,6 @@ class R2Settings(BackendSettings):
     )
     parallel_parts: int = Field(default=4, ge=1, le=64, description="how many parts of one upload are sent at once")
 
-    _prefix: str = PrivateAttr(default_factory=lambda: Environment.current().variable("R2_"))
-
     @field_validator("endpoint_url", "public_url")
     @classmethod
     def _without_final_slash(cls, url: str) -> str:
@@ -99,10 +96,6 @@ class R2Settings(BackendSettings):
     def server(self) -> str:
         """Where the bucket is, as it may be shown."""
         return f"{self.endpoint}/{self.bucket_name}"
-
-    def variables(self, text: str) -> str:
-        """Return a text with the variables that a person would set: those of the instance that the settings were made for."""
-        return text.replace("R2_", self._prefix)
 
     @property
     def part_size_bytes(self) -> int:

@@ -18,9 +18,10 @@ from indiaai_core.cli.output import print_check, print_json, print_notes
 from indiaai_core.environment import Environment
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
 from indiaai_core.layers import lifecycle_of
+from indiaai_core.naming import Names
 from indiaai_core.platform import Platform
 from indiaai_core.scan import examine
-from indiaai_core.selection import Selection, declared_slots, select
+from indiaai_core.selection import Selection, declared_slots, names_of, select
 from indiaai_core.spelling import ConfigurationWarning, is_strict, misspelt_variables
 
 __all__ = ["run_checks"]
@@ -165,7 +166,8 @@ class _Round:
             await self._make_trip(lifecycle_of(service, "probe", "check"))
             seconds = time.perf_counter() - started
             trip = _Result(str(slot), True, f"{name}: round trip in {seconds:.3f} s")
-            found = await _ask_for_caveats(service, max(PROBE_TIMEOUT_SECONDS - seconds, GRACE_SECONDS))
+            caveats = await _ask_for_caveats(service, max(PROBE_TIMEOUT_SECONDS - seconds, GRACE_SECONDS))
+            found = [self._names(selection).in_fault(caveat) for caveat in caveats]
             results = [trip, *_caveats(f"{slot}: ", found, is_firm=self._is_firm)]
         except TimeoutError:
             results = [self._failure(selection, _late())]
@@ -190,7 +192,11 @@ class _Round:
         """Tell whether time went into loading client libraries, on a busy machine: then it says nothing of a host."""
         return time.process_time() - self._began > PROBE_TIMEOUT_SECONDS / 6
 
+    def _names(self, selection: Selection) -> Names:
+        return names_of(selection.slot, self._platform.environment)
+
     def _failure(self, selection: Selection, error: IndiaAIError) -> _Result:
+        self._names(selection).in_error(error)
         faults: Sequence[Fault] = getattr(error, "faults", ())
         remedies = dict.fromkeys(fault.remedy for fault in faults if fault.remedy)
         detail = str(error)

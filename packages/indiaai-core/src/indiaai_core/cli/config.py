@@ -78,7 +78,7 @@ def _settings(slot: Slot, environment: Environment) -> Iterator[_Setting]:
     yield from _wrappers(slot, layer, environment)
     try:
         selector = environment.get(layer.variable) or layer.default_backend
-        backend = load_backend(layer, selector, variable=environment.variable(layer.variable))
+        backend = load_backend(layer, selector, variable=environment.named(layer.variable))
     except ConfigurationError:  # there are no settings to show, and the caller says why
         return
     settings_class = getattr(backend, "settings_class", None)

@@ -107,7 +107,7 @@ def _stated(path: Path) -> Points | None:
 def _registration(selection: Selection, environment: Environment) -> Registration:
     layer = find_layer(selection.slot.layer)
     own = environment.for_instance(selection.slot.instance)
-    return find_backend(layer, own.get(layer.variable) or layer.default_backend, variable=own.variable(layer.variable))
+    return find_backend(layer, own.get(layer.variable) or layer.default_backend, variable=own.named(layer.variable))
 
 
 def _unmet(registration: Registration) -> Iterator[Fault]:

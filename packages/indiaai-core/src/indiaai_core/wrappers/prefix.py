@@ -40,7 +40,7 @@ def prefix(service: Any, *, layer: Layer, environment: Environment) -> Any:
         InvalidKey: It is not what a key can begin with.
     """
     if layer.interface is not StorageService:
-        variable = environment.variable(layer.wrappers_variable)
+        variable = environment.named(layer.wrappers_variable)
         raise ConfigurationError(
             f"{variable} names the wrapper 'prefix', which is for the layer storage.",
             faults=[Fault(variable, f"'prefix' cannot stand before {layer.name}", "other wrappers", "take 'prefix' out")],

@@ -27,7 +27,7 @@ def needing(extra: str, *, layer: Layer, environment: Environment) -> Iterator[N
     try:
         yield
     except ModuleNotFoundError as error:
-        variable = environment.variable(layer.wrappers_variable)
+        variable = environment.named(layer.wrappers_variable)
         command = f'pip install "indiaai-core[{extra}]"'
         raise ConfigurationError(
             f"{variable} names the wrapper {extra!r}, which needs {error.name}. To install it: {command}.",

@@ -55,7 +55,7 @@ def retry(service: Any, *, layer: Layer, environment: Environment) -> Any:
         InvalidSettings: A setting has a wrong value.
     """
     if layer.is_repeatable is None:
-        variable = environment.variable(layer.wrappers_variable)
+        variable = environment.named(layer.wrappers_variable)
         raise ConfigurationError(
             f"{variable} names the wrapper 'retry', and the layer {layer.name!r} does not say which of its operations may "
             f"be repeated. Take 'retry' out of {variable}.",

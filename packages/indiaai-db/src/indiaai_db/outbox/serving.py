@@ -7,6 +7,7 @@ import logging
 import signal
 from contextlib import suppress
 
+from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, Fault
 from indiaai_core.queue import get_queue_service
 from indiaai_db.factory import get_database_service
@@ -27,7 +28,8 @@ async def serve(database: str | None, queue: str | None) -> None:
     source, target = get_database_service(database), get_queue_service(queue)
     if "in_process" in target.capabilities:
         kind, remedy = type(target).__name__, "relay in the application's lifespan: async with outbox.relaying()"
-        fault = Fault("QUEUE_TYPE", f"{kind} lives in one process", "a queue that processes share", remedy)
+        variable = Environment.read().for_instance(queue).named("QUEUE_TYPE")
+        fault = Fault(variable, f"{kind} lives in one process", "a queue that processes share", remedy)
         raise ConfigurationError(f"Nobody would see what is relayed here. {fault}.", faults=[fault])
     async with source, target:
         await source.check()

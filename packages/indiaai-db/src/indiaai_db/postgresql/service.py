@@ -154,7 +154,7 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
             # A pool that once met a demoted primary would otherwise go on writing to it for ever.
             options["target_session_attrs"] = "read-write"
         timeouts = self._settings.connect_timeout_seconds, self._settings.statement_timeout_seconds
-        return Opener(url, variable, options, *timeouts)
+        return Opener(url, self._settings.variables(variable), options, *timeouts)
 
     async def _reader(self, engines: Engines) -> AsyncEngine:
         replicas = cast("_PostgresqlEngines", engines).replicas

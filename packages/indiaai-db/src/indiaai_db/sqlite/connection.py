@@ -34,6 +34,7 @@ class Opener:
         busy_timeout_seconds: How long to wait for another process.
         is_read_only: Whether SQLite is to refuse writes.
         has_foreign_keys: Whether foreign keys are enforced; migrations rebuild tables without.
+        variable: The variable that names the file, for messages.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Opener:
     busy_timeout_seconds: float
     is_read_only: bool = False
     has_foreign_keys: bool = True
+    variable: str = "SQLITE_DB_PATH"
 
     async def __call__(self, *_: Any, **__: Any) -> SqliteConnection:
         """Open a connection; what SQLAlchemy calls, with arguments that are not needed.
@@ -74,7 +76,7 @@ class Opener:
                 connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise _explain_opening(error, self.path) from error
+            raise self._explain(error) from error
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -99,22 +101,19 @@ class Opener:
                 time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - no secret
                 continue
             if mode != "wal":
-                raise _configuration_error(self.path, "its file system cannot keep a write-ahead log", "a path on a local disk")
+                raise self._misfit("its file system cannot keep a write-ahead log", "a path on a local disk")
 
+    def _explain(self, error: Exception) -> IndiaAIError:
+        code = primary_code(error)
+        if isinstance(error, OSError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            reason = getattr(error, "strerror", None) or str(error)
+            if self.path.is_dir():
+                reason = "it is a folder"
+            return self._misfit(f"cannot be opened ({reason})", "the path of a file that can be made and written")
+        if code == sqlite3.SQLITE_NOTADB:
+            return self._misfit("is a file and no SQLite database", "the path of a database, or of no file yet")
+        return BackendUnavailable(f"The SQLite database {self.path} cannot be opened now: {error}")
 
-def _explain_opening(error: Exception, path: Path) -> IndiaAIError:
-    code = primary_code(error)
-    if isinstance(error, OSError) or code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        reason = getattr(error, "strerror", None) or str(error)
-        if path.is_dir():
-            reason = "it is a folder"
-        return _configuration_error(path, f"cannot be opened ({reason})", "the path of a file that can be made and written")
-    if code == sqlite3.SQLITE_NOTADB:
-        return _configuration_error(path, "is a file and no SQLite database", "the path of a database, or of no file yet")
-    return BackendUnavailable(f"The SQLite database {path} cannot be opened now: {error}")
-
-
-def _configuration_error(path: Path, found: str, expected: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"SQLITE_DB_PATH={path}: {found}. Set it to {expected}.", faults=[Fault("SQLITE_DB_PATH", f"{path} {found}", expected)]
-    )
+    def _misfit(self, found: str, expected: str) -> ConfigurationError:
+        fault = Fault(self.variable, f"{self.path} {found}", expected)
+        return ConfigurationError(f"{self.variable}={self.path}: {found}. Set it to {expected}.", faults=[fault])

@@ -92,6 +92,7 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
             self._settings.busy_timeout_seconds,
             is_read_only=is_read_only,
             has_foreign_keys=has_foreign_keys,
+            variable=self._settings.variables("SQLITE_DB_PATH"),
         )
 
     def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
