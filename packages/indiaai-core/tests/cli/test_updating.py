@@ -23,6 +23,7 @@ def _shared(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     site.backend("acme", source=SHARED_STORAGE)
     monkeypatch.setenv("STORAGE_TYPE", "acme")
     monkeypatch.setenv("NEW_ACME_STORE", "new")
+    monkeypatch.setattr("indiaai_core.cli.copying.LOOK_AGAIN_SECONDS", 0)
     importlib.import_module("acme_storage_acme_module")
 
 
@@ -75,13 +76,26 @@ def test_what_is_told_in_whole_seconds_is_compared_by_them(here: float, there: f
     undecided = is_brought is None
     assert (status, told["copied"]) == (1 if undecided else 0, [":a -> new:a"] if is_brought else [])
     assert contents() == {"a": b"of the source" if is_brought else b"of the target"}
-    assert ("within the second 2026-11-24 10:00:00 UTC, and differ" in str(told["refused"])) is undecided
+    assert ("within one second, and differ" in str(told["refused"])) is undecided
 
 
 def test_within_one_second_equal_contents_are_left() -> None:
     """What was copied in the second in which it was stored is not copied again."""
     put("a", seconds=0.9)
     put("a", store="new")
+
+    assert update() == (0, {"copied": [], **NOTHING})
+
+
+def test_what_is_just_being_stored_in_both_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that writes to both has written to one of them: a moment later they are alike."""
+    put("a", b"changed", seconds=0.9)
+    put("a", b"before", store="new")
+
+    async def wait(_: float) -> None:
+        put("a", b"changed", store="new")
+
+    monkeypatch.setattr("anyio.sleep", wait)
 
     assert update() == (0, {"copied": [], **NOTHING})
 
@@ -118,6 +132,18 @@ def test_what_is_stored_in_the_target_meanwhile_is_not_overwritten() -> None:
     assert contents() == {"a": b"new"}
 
 
+def test_with_no_clobber_only_what_is_absent_is_brought() -> None:
+    """What is there, or comes meanwhile, is left whatever its time, and is no failure: a live store may be the target."""
+    put("absent")
+    put("newer", b"of the source", seconds=9)
+    put("newer", b"of the target", store="new")
+    put("late", b"of the source", seconds=9)
+    backend().meanwhile["before late"] = lambda: put("late", b"of the target", store="new")
+
+    assert update("--no-clobber") == (0, {"copied": [":absent -> new:absent"], **NOTHING})
+    assert contents() == {"absent": b"content", "newer": b"of the target", "late": b"of the target"}
+
+
 def test_a_list_s_more_exact_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3 and R2 tell milliseconds in a list and seconds of one object: both mean one object as long as the etag is one."""
     put("a", b"of the source", seconds=0.9)
@@ -136,6 +162,22 @@ def test_a_list_s_more_exact_time_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(backend(), "list", listed)
 
     assert update() == (0, {"copied": [":a -> new:a"], **NOTHING})
+
+
+def test_what_is_deleted_while_the_contents_are_compared_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no failure of the run; where one object is named, that it is not there is."""
+    put("a", seconds=0.9)
+    put("a", store="new")
+    exact = backend().download
+
+    async def download(self: object, file_key: str) -> object:
+        objects().clear()
+        return await exact(self, file_key)
+
+    monkeypatch.setattr(backend(), "download", download)
+
+    assert update() == (0, {"copied": [], **NOTHING})
+    assert (run("cp", "-u", ":a", "new:a").exit_code, run("cp", "-u", "none", "new:a").exit_code) == (1, 1)
 
 
 def test_a_rehearsal_names_what_would_be_brought_and_deleted() -> None:
@@ -163,6 +205,20 @@ def test_delete_takes_out_what_the_source_does_not_have() -> None:
 
     assert (status.exit_code, status.stdout) == (0, "1 object copied\n1 object deleted\n")
     assert sorted(contents()) == ["x/brought", "x/kept", "x/late", "y/other"]
+
+
+@pytest.mark.parametrize(("seconds", "is_brought"), [(0, True), (60, True), (60.5, False), (-1, True)])
+def test_with_delete_the_target_is_a_copy_and_the_source_is_right(seconds: float, is_brought: bool) -> None:
+    """What differs is brought, also if it is newer there by up to a minute, as clocks differ; what is equal is left."""
+    put("a", b"of the source", seconds=0.2)
+    put("a", b"of the target", seconds=seconds + 0.2, store="new")
+    put("same", seconds=0.2)
+    put("same", seconds=abs(seconds) + 0.2, store="new")
+
+    status, told = update("--delete", "--yes")
+
+    assert (status, told["copied"]) == (0, [":a -> new:a"] * is_brought)
+    assert contents()["a"] == (b"of the source" if is_brought else b"of the target")
 
 
 def test_an_empty_source_empties_no_target() -> None:
@@ -233,7 +289,7 @@ def test_files_are_compared_by_their_times_too(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["-u", "-", ":x"], "neither older nor newer"),
-        (["-u", "-n", ":x", "new:x"], "leave one out"),
+        (["-r", "-u", "-n", "--delete", ":x", "new:x"], "leave one out"),
         (["--delete", ":x", "new:x"], "--delete goes with --recursive --update"),
         (["-u", "--delete", ":x", "new:x"], "--delete is for what is below a folder of a store"),
         (["-r", "-u", "--delete", ":x", "new:x"], "add --yes; to look first, --dry-run"),

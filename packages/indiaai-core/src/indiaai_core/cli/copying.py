@@ -20,16 +20,20 @@ from indiaai_core.cli.manner import Manner, faults, is_folder
 from indiaai_core.cli.objects import open_store, print_tally
 from indiaai_core.cli.output import Progress, print_failure
 from indiaai_core.cli.running import Tally, each, run
-from indiaai_core.cli.updating import find_version, is_due, is_surely_newer, meet
-from indiaai_core.errors import ObjectExists, ObjectNotFound
+from indiaai_core.cli.updating import find_version, is_due, is_surely_newer
+from indiaai_core.errors import ObjectExists, ObjectNotFound, StorageError
 from indiaai_core.platform import Platform
 from indiaai_core.storage import DEFAULT_CHUNK_SIZE, FileData, ObjectInfo, StorageService, normalize_key
+from indiaai_core.storage.meeting import meet
 from indiaai_core.storage.transfer import Spot, transfer
 
 __all__ = ["Copying"]
 
 AT_ONCE = 8
 """How many objects are copied side by side."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""After how long two are looked at again of which the times do not tell the newer."""
 
 OCTETS = "application/octet-stream"
 
@@ -104,39 +108,52 @@ class Copying:
         self, store: StorageService, other: StorageService, *, source: Location, target: Location
     ) -> AsyncIterator[_Pair]:
         """Give what is not surely newer in the target, and keep what is in the target alone."""
-        async for name, here, there in meet(store, other, folders=(source.folder, target.folder)):
+        async for name, here, there in meet(
+            store.list(source.folder), other.list(target.folder), folders=(source.folder, target.folder)
+        ):
             self._has_source = self._has_source or here is not None
             if here is None:
                 self._strays += [Location(target.instance, f"{target.folder}{name}")] if self._manner.deletes else []
-            elif there is None or not is_surely_newer(there, here):
+            elif there is None or not (self._manner.spares or is_surely_newer(there, here, is_copy=self._manner.deletes)):
                 yield _Pair(Location(source.instance, here.key), _joined(target, name), here, there)
 
     async def _copy(self, platform: Platform, pair: _Pair) -> bool:
         """Copy one, and return False where it was left."""
-        is_new = False
         while True:
-            if self._manner.updates:
-                there = await find_version(platform, pair.target, listed=pair.there)
-                is_new = there is None
-                if there and not await is_due(
-                    await find_version(platform, pair.source, listed=pair.here, is_listed=True), there
-                ):
-                    return False
-            if self._manner.is_rehearsal:
-                return True
             try:
-                await self._bring(platform, pair, is_new=is_new)
+                has_to_be, is_new = await self._look(platform, pair) if self._manner.updates else (True, False)
+                if has_to_be and not self._manner.is_rehearsal:
+                    await self._bring(platform, pair, is_new=is_new)
             except ObjectExists:
-                if self._manner.spares:
+                if self._manner.spares and not self._manner.updates:
                     raise
                 continue  # somebody stored it meanwhile: which of the two is the newer?
             except ObjectNotFound:  # deleted since it was listed
                 if not (self._manner.updates and self._manner.is_recursive):
                     raise
                 return False
-            if self._manner.is_recursive:
+            if has_to_be and self._manner.is_recursive:
                 self._progress.advance()
-            return True
+            return has_to_be
+
+    async def _look(self, platform: Platform, pair: _Pair) -> tuple[bool, bool]:
+        """Return whether one has to be copied, and whether the target has none."""
+        has_to_be: bool | None = None
+        for is_again in (False, True):
+            listed = (None, None) if is_again else (pair.here, pair.there)
+            there = await find_version(platform, pair.target, listed=listed[1])
+            if there is None or self._manner.spares:
+                return there is None, there is None
+            here = await find_version(platform, pair.source, listed=listed[0], is_listed=True)
+            has_to_be = here is None or await is_due(here, there, is_copy=self._manner.deletes)
+            if has_to_be is not None:
+                return has_to_be, False
+            if not is_again:  # so it is, too, of what an application is storing in both right now
+                await anyio.sleep(LOOK_AGAIN_SECONDS)
+        raise StorageError(
+            "Both were stored within one second, and differ. The times do not tell which is the newer, and the target was "
+            "left. To take the source's, copy it without --update."
+        )
 
     async def _bring(self, platform: Platform, pair: _Pair, *, is_new: bool) -> None:
         source, target = pair.source, pair.target

@@ -20,7 +20,7 @@ class Manner:
         content_type: The type to store; None: an object's own, or what a file's name says.
         is_recursive: Whether all that is below a folder is meant.
         spares: Whether what is there already is left.
-        updates: Whether what is there already is left unless it is older.
+        updates: Whether what is there already is left unless it is older; with `spares` whatever it is, and without a word.
         deletes: Whether the target loses what the source does not have.
         is_confirmed: Whether nobody is to be asked before that.
         is_rehearsal: Whether to print what would be done, and do nothing.
@@ -60,8 +60,8 @@ def faults(source: Place, target: Place, *, manner: Manner) -> Iterator[str]:
 def _faults_of_updates(source: Place, target: Place, manner: Manner) -> Iterator[str]:
     if STANDARD in (source, target):
         yield "A standard stream is neither older nor newer: leave out --update."
-    if manner.spares:
-        yield "--no-clobber leaves what is there, --update replaces what is older: leave one out."
+    if manner.deletes and manner.spares:
+        yield "--no-clobber leaves what is there, --delete makes it as the source is: leave one out."
     if manner.deletes and not (manner.is_recursive and isinstance(source, Location) and isinstance(target, Location)):
         yield "--delete is for what is below a folder of a store, in another store: --recursive NAME:KEY NAME:KEY."
     if manner.deletes and not (manner.is_confirmed or manner.is_rehearsal or is_somebody_there()):

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio
 
 from indiaai_core.cli.location import Location, Place
 from indiaai_core.cli.objects import open_store
-from indiaai_core.errors import StorageError
 from indiaai_core.platform import Platform
-from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, StorageService
+from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo
 from indiaai_core.storage.transfer import Spot
 from indiaai_core.wrappers import closing
 
-__all__ = ["Met", "Version", "find_version", "is_due", "is_surely_newer", "meet"]
+__all__ = ["Version", "find_version", "is_due", "is_surely_newer"]
+
+
+MARGIN = timedelta(minutes=1)
+"""How far apart times have to be where a target is a copy of the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,6 @@ class Version:
     size: int
     moment: datetime
     chunks: Callable[[], AsyncIterator[bytes]]
-
-
-class Met(NamedTuple):
-    """What two stores list under one name; None where one of them has nothing."""
-
-    name: str
-    here: ObjectInfo | None
-    there: ObjectInfo | None
 
 
 async def find_version(
@@ -71,56 +65,39 @@ async def find_version(
     return Version(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), partial(_read, Path(place)))
 
 
-async def is_due(here: Version | None, there: Version) -> bool:
+async def is_due(here: Version, there: Version, *, is_copy: bool = False) -> bool | None:
     """Return whether what is here has to be copied over what is there, because it is the newer.
 
     A time without a fraction, as S3's HEAD tells it, says no more than the second: then both are compared by the second. Of two
     of one moment the contents decide: what is equal need not be copied.
 
-    Raises:
-        StorageError: They are of one moment and differ, so that nobody knows which is the newer.
+    Args:
+        here: What is in the source.
+        there: What is in the target.
+        is_copy: Whether nobody else writes to the target, so that the source's is right wherever they differ. Times decide
+            then only if they are `MARGIN` apart: two clocks may differ, and an upload may be dated by its beginning.
+
+    Returns:
+        None where they are of one moment and differ, so that nobody knows which is the newer.
     """
-    if here is None:  # deleted since it was listed
-        return False
-    order = _order(here.moment, there.moment)
+    order = _order(here.moment, there.moment, margin=MARGIN if is_copy else timedelta())
     if order:
         return order > 0
     if here.size == there.size and await _digest(here) == await _digest(there):
         return False
-    raise StorageError(
-        f"Both were stored within the second {here.moment:%Y-%m-%d %H:%M:%S} UTC, and differ. The times do not tell which is "
-        f"the newer, and the target was left. To take the source's, copy it without --update."
-    )
+    return True if is_copy else None
 
 
-def is_surely_newer(there: ObjectInfo, here: ObjectInfo) -> bool:
-    """Return whether what is there need not even be looked at."""
-    return _order(here.last_modified, there.last_modified) < 0
+def is_surely_newer(there: ObjectInfo, here: ObjectInfo, *, is_copy: bool = False) -> bool:
+    """Return whether what is there need not even be looked at; see `is_due`."""
+    return _order(here.last_modified, there.last_modified, margin=MARGIN if is_copy else timedelta()) < 0
 
 
-async def meet(here: StorageService, there: StorageService, *, folders: tuple[str, str]) -> AsyncIterator[Met]:
-    """List two stores side by side, in the order of the names below a folder of each: a question for each page of either."""
-    first, second = folders
-    async with closing(here.list(first)) as ours, closing(there.list(second)) as theirs:
-        one, other = await anext(ours, None), await anext(theirs, None)
-        while one or other:
-            names = [_name(one, first), _name(other, second)]
-            name = min((name for name in names if name is not None), key=str.encode)
-            met = Met(name, one if names[0] == name else None, other if names[1] == name else None)
-            yield met
-            one = await anext(ours, None) if met.here else one
-            other = await anext(theirs, None) if met.there else other
-
-
-def _name(info: ObjectInfo | None, folder: str) -> str | None:
-    return info.key.removeprefix(folder) if info else None
-
-
-def _order(here: datetime, there: datetime) -> int:
+def _order(here: datetime, there: datetime, *, margin: timedelta) -> int:
     here, there = here.astimezone(UTC), there.astimezone(UTC)
     if not here.microsecond or not there.microsecond:
         here, there = here.replace(microsecond=0), there.replace(microsecond=0)
-    return (here > there) - (here < there)
+    return (here > there + margin) - (here + margin < there)
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from indiaai_core.errors import BackendUnavailable, ObjectNotFound
+from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage.service import KEPT, ObjectInfo, StorageService
 
 __all__ = ["Spot", "transfer"]
+
+TIMES = 50
+"""How often what changes meanwhile is copied anew."""
 
 OnChunk = Callable[[int], object]
 
@@ -41,7 +44,8 @@ async def transfer(
 
     The last look at the source comes after the last write to the target. So a change that no look saw comes after that
     write; and where whoever changes the source calls this afterwards, the target ends as the source is, in whatever order
-    their calls meet. An object goes along whole and of one version, with its type and what both stores can keep.
+    their calls meet (docs/decisions/mirror-follows.md). An object goes along whole and of one version, with its type and what
+    both stores can keep.
 
     Args:
         source: Where it is. Its store must have `stat`.
@@ -58,7 +62,7 @@ async def transfer(
         ObjectExists: `if_absent` was asked for, and the target has one.
         IndiaAIError: What else the stores raise.
     """
-    while True:
+    for _ in range(TIMES):
         body = _Body(source, on_chunk)
         try:
             if found is not None:
@@ -77,6 +81,7 @@ async def transfer(
         if latest == found:
             return
         found = latest
+    raise StorageError(f"{source.key!r} was changed {TIMES} times while it was copied, and the copy is not of the last.")
 
 
 def _options(source: Spot, target: Spot, *, found: ObjectInfo, if_absent: bool) -> dict[str, Any]:
