@@ -30,6 +30,11 @@ class TestOnMoto(StorageConformance):
         endpoint, bucket = moto_bucket
         return make_service(endpoint, bucket=bucket)
 
+    @pytest.fixture
+    def http(self) -> Fetch:
+        """Any client."""
+        return fetch_with()
+
 
 class TestOnRulesWithBoto3(StorageConformance):
     """Against the R2 rule server, without the lean data plane; over TLS it is the package's own tests that do this."""
