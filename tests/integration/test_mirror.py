@@ -203,7 +203,7 @@ async def test_a_store_moves_while_the_application_goes_on(
 
     assert application.faults == []
     assert await contents(there) == {**old, **application.expected()}
-    assert "left behind" not in caplog.text
+    assert "was left behind by" not in caplog.text
 
 
 async def test_what_the_second_store_missed_is_brought_later(

@@ -22,6 +22,8 @@ from indiaai_core import (
     StorageService,
     Unsupported,
 )
+from indiaai_core.discovery import find_layer
+from indiaai_core.environment import Environment
 from indiaai_core.storage import normalize_key, read_all
 from indiaai_core.wrappers.mirror import mirror, with_mirror
 from installed import SitePackages
@@ -358,22 +360,24 @@ async def test_only_what_both_can_keep_is_taken(first: Store, second: Store, mon
 
 
 async def test_a_second_that_does_not_answer_stops_no_check(
-    plain: Any, first: Store, second: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    first: Store, second: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Down or silent it is warned of; the first store, or settings that can never be right, are an error."""
+    """Down or silent the instance `mirror` is warned of; settings that can never be right are an error."""
     monkeypatch.setattr("indiaai_core.wrappers.mirror.CHECK_SECONDS", 0.01)
+    named = mirror(second, layer=find_layer("storage"), environment=Environment.read().for_instance("mirror"))
     second.before["check"] = failing(BackendUnavailable("down"))
-    await plain.check()
+    await named.check()
     second.before["check"] = anyio.sleep_forever
-    await plain.check()
+    await named.check()
+    await with_mirror(first, second).check()
 
     assert [text in caplog.text for text in ("down", "it did not answer within 0.01 s")] == [True, True]
     second.before["check"] = failing(ConfigurationError("no such bucket"))
     with pytest.raises(ConfigurationError):
-        await plain.check()
+        await named.check()
     first.before["check"] = failing(BackendUnavailable("down"))
     with pytest.raises(BackendUnavailable):
-        await plain.check()
+        await with_mirror(first, second).check()
 
 
 async def test_both_are_closed(plain: Any, first: Store, second: Store) -> None:
@@ -453,7 +457,7 @@ async def test_the_platform_starts_where_the_second_store_is_down(
         assert all(health.is_healthy for health in (await platform.check()).values())
         await platform.get_service("storage").upload("a", b"a")
 
-    assert "The second store does not answer, and will be left behind: the bucket is down" in caplog.text
+    assert "The second store does not answer, and misses what is written meanwhile: the bucket is down" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def with_mirror(first: StorageService, second: StorageService, *, fallback: bool
     else:
         second.served_at = f"{MOUNT_PATH}/storage/{INSTANCE}"
     proxy: StorageService = delegate(first, interface=StorageService, around=around.operation, attributes=around.attributes)
-    vars(proxy).update(check=around.check, aclose=around.aclose)
+    vars(proxy)["aclose"] = around.aclose
     return proxy
 
 
@@ -140,11 +140,6 @@ class _Mirror:
         was_there = await self._first.delete(file_key)
         await self._follow("delete", file_key)
         return was_there
-
-    async def check(self) -> None:
-        """Check the first store; what the second says stops nobody, unless it never will serve."""
-        await self._first.check()
-        await _check(self._second)
 
     async def aclose(self) -> None:
         """Close both."""
@@ -272,7 +267,7 @@ async def _check(second: StorageService) -> None:
             return
     except BackendUnavailable as error:
         reason = str(error)
-    logger.warning("The second store does not answer, and will be left behind: %s", reason)
+    logger.warning("The second store does not answer, and misses what is written meanwhile: %s", reason)
 
 
 def _select_second(layer: Layer, environment: Environment) -> Selection:
@@ -280,7 +275,7 @@ def _select_second(layer: Layer, environment: Environment) -> Selection:
     if not environment.get(variable):
         raise _refusal(variable, "it is not set", "the name of the second store's backend")
     first, second = (select(Slot(layer.name, name), environment) for name in (None, INSTANCE))
-    if first.settings is not None and (first.backend, first.settings) == (second.backend, second.settings):
+    if first.backend is second.backend and first.settings and first.settings.model_dump() == second.settings.model_dump():
         raise _refusal(variable, "it selects the first store", f"another one; its settings are read with {INSTANCE.upper()}_")
     return second
 
