@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,3 +104,15 @@ class SevenDigits(Spoils):
     def spoil(self, value: Any) -> Any:
         """Keep the first digits."""
         return float(f"{value:.7g}") if isinstance(value, float | Decimal) else value
+
+
+class SetsForLists(Spoils):
+    """Writes an array without what is in it twice."""
+
+    breaks = "D32"
+
+    def spoil(self, value: Any) -> Any:
+        """Take a list of plain items for a set."""
+        items: list[Any] = json.loads(value) if isinstance(value, str) and value.startswith("[") else []
+        is_plain = items and not any(isinstance(item, list | dict) for item in items)
+        return json.dumps(list(dict.fromkeys(items))) if is_plain else value

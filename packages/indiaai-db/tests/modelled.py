@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from indiaai_db import Base
+from indiaai_db import Base, PortableList
 from indiaai_db.models import NAMING_CONVENTION
 
 __all__ = ["Forgetful", "Nameless", "Tables", "Wordy"]
@@ -57,6 +57,9 @@ class Book(Tables):
     weights: Mapped[list[float] | None]
     ticks: Mapped[list[bool]]
     readers: Mapped[list[uuid.UUID]]
+    borrowed: Mapped[list[datetime]]
+    fees: Mapped[list[Decimal]]
+    covers: Mapped[list[Colour]] = mapped_column(PortableList(Colour))
     colour: Mapped[Colour | None]
     copies: Mapped[int] = mapped_column(sa.BigInteger)
     cover: Mapped[bytes]

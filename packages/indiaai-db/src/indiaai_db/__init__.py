@@ -42,16 +42,10 @@ __all__ = [
 ]
 
 # SQLAlchemy takes 0.2 s to import, and the platform loads every layer's declaration: only those who use it wait for it.
-_LAZY = {
-    "Base": "indiaai_db.models",
-    "PortableDecimal": "indiaai_db.types",
-    "PortableJson": "indiaai_db.types",
-    "PortableList": "indiaai_db.types",
-    "SqlalchemyDatabaseService": "indiaai_db.backend",
-    "UtcDateTime": "indiaai_db.types",
-    "portable_enum": "indiaai_db.types",
-    "utc_now": "indiaai_db.types",
-}
+_TYPES = ("PortableDecimal", "PortableJson", "PortableList", "UtcDateTime", "portable_enum", "utc_now")
+_LAZY = {"Base": "indiaai_db.models", "SqlalchemyDatabaseService": "indiaai_db.backend"} | dict.fromkeys(
+    _TYPES, "indiaai_db.types"
+)
 
 
 def __getattr__(name: str) -> Any:

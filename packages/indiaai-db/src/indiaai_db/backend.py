@@ -6,7 +6,7 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,7 +83,7 @@ class SqlalchemyDatabaseService(DatabaseService):
 
     def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
         """Keep other processes from changing the schema; the default leaves it to the transaction itself."""
-        return _nothing()
+        return nullcontext()
 
     async def _reader(self, engines: Engines) -> AsyncEngine:
         """Choose the engine for a session that only reads."""
@@ -181,8 +181,9 @@ class SqlalchemyDatabaseService(DatabaseService):
         try:
             await self._check_connection()
         except SQLAlchemyError as error:
+            reason = str(error).partition("\n")[0]
             raise self._explain_any(error, read_only=True) or BackendUnavailable(
-                f"The database fails its check: {_first_line(error)}"
+                f"The database fails its check: {reason}"
             ) from error
 
     async def probe(self) -> None:
@@ -286,15 +287,6 @@ async def _close(session: AsyncSession) -> None:
         await session.close()
 
 
-@asynccontextmanager
-async def _nothing() -> AsyncIterator[None]:
-    yield
-
-
 def _pause_seconds(attempts: int) -> float:
     # Full jitter: those that met once must not meet again.
     return random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)))  # noqa: S311 - no secret
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

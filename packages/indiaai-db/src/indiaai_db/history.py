@@ -54,12 +54,8 @@ class History:
     def ahead(self) -> Fault:
         """Return what to tell of a database that is ahead."""
         found = f"the database is at {_named(self.unknown)}, which is not among the migrations here"
-        return Fault(
-            f"{self.config}",
-            found,
-            "the migrations that the database has had",
-            "install the version of the application, or the plugin, that ran it",
-        )
+        remedy = "install the version of the application, or the plugin, that ran it"
+        return Fault(f"{self.config}", found, "the migrations that the database has had", remedy)
 
 
 async def read_history(service: DatabaseService, config: Path) -> History | None:

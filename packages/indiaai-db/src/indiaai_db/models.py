@@ -29,9 +29,9 @@ class Base(DeclarativeBase):
     """The base of an application's models: named constraints, and annotations that mean portable types.
 
     `Mapped[datetime]` is an aware UTC timestamp, `Mapped[uuid.UUID]` a UUID, `Mapped[dict[str, Any]]` and
-    `Mapped[list[Any]]` JSON, `Mapped[list[str]]` and lists of `int`, `float`, `bool` and `uuid.UUID` arrays,
-    `Mapped[Decimal]` a decimal of 15 digits, 2 of them after the point, and `Mapped[Colour]` of an `enum.Enum` its values
-    as text. Subclass it again for a second set of tables with metadata of its own.
+    `Mapped[list[Any]]` JSON, `Mapped[list[str]]` and lists of `int`, `float`, `bool`, `datetime`, `Decimal` and `uuid.UUID`
+    arrays, `Mapped[Decimal]` a decimal of 15 digits, 2 of them after the point, and `Mapped[Colour]` of an `enum.Enum` its
+    values as text. Subclass it again for a second set of tables with metadata of its own.
     """
 
     metadata = sqlalchemy.MetaData(naming_convention=NAMING_CONVENTION)
@@ -41,10 +41,6 @@ class Base(DeclarativeBase):
         Decimal: PortableDecimal,
         dict[str, Any]: PortableJson,
         list[Any]: PortableJson,
-        list[str]: PortableList(str),
-        list[int]: PortableList(int),
-        list[float]: PortableList(float),
-        list[bool]: PortableList(bool),
-        list[uuid.UUID]: PortableList(uuid.UUID),
+        **{list[item]: PortableList(item) for item in (str, int, float, bool, datetime, Decimal, uuid.UUID)},  # type: ignore[valid-type]  # made at run time
         enum.Enum: portable_enum(enum.Enum),
     }

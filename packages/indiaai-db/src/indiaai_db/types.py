@@ -45,17 +45,19 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Turn the instant into UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone: give an aware datetime, such as datetime.now(UTC)")
-        return value.astimezone(UTC)
+        return None if value is None else _in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Say that it is UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone: give an aware datetime, such as datetime.now(UTC)")
+    return value.astimezone(UTC)
 
 
 class PortableJson(TypeDecorator[Any]):
@@ -146,10 +148,11 @@ class PortableDecimal(TypeDecorator[Decimal]):
 class PortableList(TypeDecorator[list[Any]]):
     """A list whose items are all of one type: an array, JSONB on PostgreSQL and JSON text elsewhere; `None` is NULL.
 
-    Assign a new list to change it: what is changed in place is not noticed. An item of another type, or None, is refused.
+    Assign a new list to change it: what is changed in place is not noticed. An item of another type, None and a naive datetime
+    are refused. Decimals keep all their digits, for in JSON they are text.
 
     Args:
-        item: `str`, `int`, `float`, `bool` or `uuid.UUID`.
+        item: `str`, `int`, `float`, `bool`, `datetime`, `Decimal`, `uuid.UUID`, or an enumeration whose values are text.
     """
 
     impl = PortableJson
@@ -157,14 +160,17 @@ class PortableList(TypeDecorator[list[Any]]):
 
     def __init__(self, item: type[Any]) -> None:
         """Keep the items' type."""
-        if item not in _ITEMS:
-            raise ValueError(f"items must be {', '.join(known.__name__ for known in _ITEMS)}, not {item!r}")
+        members: Any = item if isinstance(item, enum.EnumType) else [item]
+        if item not in _ITEMS and not all(isinstance(getattr(member, "value", None), str) for member in members):
+            known = ", ".join(known.__name__ for known in _ITEMS)
+            raise ValueError(f"items must be {known} or an enumeration whose values are text, not {item!r}")
         super().__init__()
         self.item = item
 
     def __repr__(self) -> str:
-        """Render the type as a migration writes it."""
-        return f"PortableList({'indiaai_db.types.UUID' if self.item is UUID else self.item.__name__})"
+        """Render the type as a migration writes it; an enumeration's values are text there."""
+        name = self.item.__name__ if self.item in _ITEMS else "str"
+        return f"PortableList({f'indiaai_db.types.{name}' if name in globals() else name})"
 
     def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> list[Any] | None:
         """Write the items as JSON has them."""
@@ -173,14 +179,25 @@ class PortableList(TypeDecorator[list[Any]]):
         wrong = [item for item in value if type(item) is not self.item]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no {self.item.__name__}, as all items of this column are")
-        return [str(item) for item in value] if self.item is UUID else list(value)
+        return [_as_json(item) for item in value]
 
     def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> list[Any] | None:
         """Give the items as they were."""
-        return None if value is None else [self.item(item) for item in value]
+        load: Any = datetime.fromisoformat if self.item is datetime else self.item
+        return None if value is None else [load(item) for item in value]
 
 
-_ITEMS = (str, int, float, bool, UUID)
+_ITEMS = (str, int, float, bool, datetime, Decimal, UUID)
+
+
+def _as_json(item: Any) -> Any:
+    if isinstance(item, datetime):
+        return _in_utc(item).isoformat()
+    if isinstance(item, Decimal) and not item.is_finite():
+        raise ValueError(f"{item} does not fit: it must be finite")
+    if isinstance(item, enum.Enum):
+        return item.value
+    return str(item) if isinstance(item, Decimal | UUID) else item
 
 
 def portable_enum(enumeration: type[enum.Enum], *, length: int = 64) -> sqlalchemy.Enum:

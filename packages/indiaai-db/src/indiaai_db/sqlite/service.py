@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
@@ -49,6 +50,8 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         super().__init__()
         self._settings = settings or SqliteSettings()
         self._path = self._settings.db_path.absolute()  # a later change of the working directory changes nothing
+        how = (self._settings.synchronous, self._settings.busy_timeout_seconds)
+        self._opener = partial(Opener, self._path, *how, variable=self._settings.variables("SQLITE_DB_PATH"))
 
     def __repr__(self) -> str:
         """Name the file."""
@@ -61,16 +64,11 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
                 "parent's lock for its own: it would wait for ever. Fork before the first use, or start processes by spawn."
             )
         wait = self._settings.busy_timeout_seconds
+        pooled = partial(_new_engine, poolclass=AsyncAdaptedQueuePool, max_overflow=0, pool_timeout=wait)
         # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
-        writer = _new_engine(self._opener(), poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=wait)
+        writer = pooled(self._opener(), pool_size=1)
         _listen_to_begin(writer, self._immediate(wait))
-        reader = _new_engine(
-            self._opener(is_read_only=True),
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=self._settings.readers,
-            max_overflow=0,
-            pool_timeout=wait,
-        )
+        reader = pooled(self._opener(is_read_only=True), pool_size=self._settings.readers)
         _listen_to_begin(reader, SqliteConnection.begin_deferred)
         return Engines(writer=writer, reader=reader, serializable=writer)
 
@@ -84,16 +82,6 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
     def _immediate(self, timeout_seconds: float) -> Callable[[SqliteConnection], Awaitable[None]]:
         busy_timeout = self._settings.busy_timeout_seconds
         return lambda it: it.begin_immediate(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout)
-
-    def _opener(self, *, is_read_only: bool = False, has_foreign_keys: bool = True) -> Opener:
-        return Opener(
-            self._path,
-            self._settings.synchronous,
-            self._settings.busy_timeout_seconds,
-            is_read_only=is_read_only,
-            has_foreign_keys=has_foreign_keys,
-            variable=self._settings.variables("SQLITE_DB_PATH"),
-        )
 
     def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
         code = primary_code(error.orig)
@@ -132,8 +120,7 @@ def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
 
 def _listen_to_begin(engine: AsyncEngine, begin: Callable[[SqliteConnection], Awaitable[None]]) -> None:
     def begin_transaction(connection: Connection) -> None:
-        driver: Any = connection.connection.dbapi_connection
-        driver.run_async(begin)
+        cast(Any, connection.connection.dbapi_connection).run_async(begin)
 
     event.listen(engine.sync_engine, "begin", begin_transaction)
 

@@ -102,9 +102,11 @@ def _items(kind: Any, number: int) -> list[Any]:
         int: [2**53 - number, -1],
         float: [number / 3],
         bool: [True, False],
+        datetime: [_instant(None, number)],
+        Decimal: [Decimal("0.10"), Decimal(10**20)],
         uuid.UUID: [uuid.UUID(int=number)],
     }
-    return items[kind.item] if number == 1 else []
+    return (items.get(kind.item) or [*kind.item]) if number == 1 else []
 
 
 def _instant(_: Any, number: int) -> datetime:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from indiaai_db.models import NAMING_CONVENTION, Base
 from indiaai_db.service import DatabaseService
+from indiaai_db.types import PortableList
 
 __all__ = ["Account", "Colour", "Entry", "Everything", "Tables", "create_tables", "read_balance"]
 
@@ -61,6 +62,14 @@ class Everything(Tables):
     extra: Mapped[dict[str, Any] | None]
     items: Mapped[list[Any] | None]
     colour: Mapped[Colour | None]
+    words: Mapped[list[str] | None]
+    counts: Mapped[list[int] | None]
+    ratios: Mapped[list[float] | None]
+    flags: Mapped[list[bool] | None]
+    instants: Mapped[list[datetime] | None]
+    amounts: Mapped[list[Decimal] | None]
+    keys: Mapped[list[uuid.UUID] | None]
+    colours: Mapped[list[Colour] | None] = mapped_column(PortableList(Colour))
 
 
 async def create_tables(service: DatabaseService) -> None:

@@ -1,4 +1,4 @@
-"""Promises D16 to D21: the same value comes back, or the same error, from every database."""
+"""Promises D16 to D21, and D32: the same value comes back, or the same error, from every database."""
 
 from __future__ import annotations
 
@@ -94,3 +94,27 @@ class ValuePromises:
         for refused in (Decimal(10**13), Decimal("9999999999999.995"), Decimal("NaN")):
             with pytest.raises(StatementError, match="does not fit"):
                 await _stored(service, amount=refused)
+
+    @promise("D32", "An array comes back with the same items in the same order, of whatever type; one of another is refused.")
+    async def test_array_comes_back(self, service: DatabaseService) -> None:
+        await create_tables(service)
+        instant = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+        given: dict[str, list[Any]] = {
+            "words": ["b", "a", "b", "", "null", "1"],
+            "counts": [2**63, -1, -1, 0],
+            "ratios": [0.1, 1e-300, 2.0, 2.0],
+            "flags": [True, False, False],
+            "instants": [instant, instant.replace(microsecond=0), instant],
+            "amounts": [Decimal("0.10"), Decimal("12345678901234567890.123"), Decimal("0.10")],
+            "keys": [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.UUID(int=0)],
+            "colours": [*Colour, *Colour],
+        }
+
+        row = await _stored(service, **given)
+        empty = await _stored(service, words=[], counts=None)
+
+        assert {name: repr(getattr(row, name)) for name in given} == {name: repr(items) for name, items in given.items()}
+        assert (empty.words, empty.counts) == ([], None)
+        for refused in ({"counts": [1, "2"]}, {"words": [None]}, {"instants": [datetime(2026, 1, 1)]}):  # noqa: DTZ001 - what is to be refused
+            with pytest.raises(StatementError, match=r"as all items of this column are|has no time zone"):
+                await _stored(service, **refused)
