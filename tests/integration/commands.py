@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Running", "call", "is_alive", "run_long", "run_worker", "wait_for"]
+__all__ = ["PROGRAM", "Running", "call", "is_alive", "run_long", "run_worker", "wait_for"]
 
 PROGRAM = Path(sys.executable).parent / "indiaai"
 SECONDS = 60

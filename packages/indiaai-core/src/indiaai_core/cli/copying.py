@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from functools import partial
 from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
@@ -15,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import anyio
 import anyio.to_thread
 
+from indiaai_core.cli.drafts import Draft, is_draft, sweep
 from indiaai_core.cli.location import STANDARD, Location, Place
 from indiaai_core.cli.manner import Manner, faults, is_folder
 from indiaai_core.cli.objects import open_store, print_tally
@@ -59,6 +57,7 @@ class Copying:
         self._progress = Progress("copied", None)
         self._strays: list[Location] = []
         self._has_source = False
+        self._swept: set[Path] = set()
 
     def copy(self, source: Place, target: Place) -> int:
         """Copy one object, or all that is below a folder."""
@@ -196,20 +195,21 @@ class Copying:
         """Store an object in a file, which has its name once all of it is there."""
         if self._manner.spares and await anyio.Path(target).exists():
             raise ObjectExists(str(target))
-        await anyio.to_thread.run_sync(partial(target.parent.mkdir, parents=True, exist_ok=True))
-        draft = target.parent / f".{secrets.token_hex(8)}.part"
-        try:
-            with await anyio.to_thread.run_sync(draft.open, "xb") as file:
-                async for chunk in self._counted(store.stream(key)):
-                    await anyio.to_thread.run_sync(file.write, chunk)
-            os.replace(draft, target)
-        finally:
-            with suppress(FileNotFoundError):
-                draft.unlink()
+        await anyio.to_thread.run_sync(self._prepare, target.parent)
+        with Draft(target.parent) as draft:
+            async for chunk in self._counted(store.stream(key)):
+                await anyio.to_thread.run_sync(draft.file.write, chunk)
+            draft.put(target)
+
+    def _prepare(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder not in self._swept:
+            self._swept.add(folder)
+            sweep(folder)
 
     async def _write(self, store: StorageService, key: str) -> None:
         async for chunk in self._counted(store.stream(key)):
-            await anyio.to_thread.run_sync(sys.stdout.buffer.write, chunk)
+            await anyio.to_thread.run_sync(sys.stdout.buffer.write, chunk, abandon_on_cancel=True)
         sys.stdout.buffer.flush()
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -270,9 +270,9 @@ def _joined(target: Place, name: str) -> Place:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_draft(path))
 
 
 async def _chunks(file: BinaryIO | Any) -> AsyncIterator[bytes]:
-    while chunk := await anyio.to_thread.run_sync(file.read, DEFAULT_CHUNK_SIZE):
+    while chunk := await anyio.to_thread.run_sync(file.read, DEFAULT_CHUNK_SIZE, abandon_on_cancel=True):
         yield chunk

@@ -10,6 +10,13 @@ from indiaai_core.cli.version import print_version
 __all__ = ["main"]
 
 
+INTERRUPTED = (130, 143)
+"""The statuses of a command that SIGINT or SIGTERM ended: 128 and the signal's number, as shells count."""
+
+leave = os._exit
+"""Ends the process after a signal: the interpreter's own end would wait for a thread that reads from a terminal."""
+
+
 def main() -> None:
     """Run the command line on the process's arguments and exit with its status.
 
@@ -18,6 +25,11 @@ def main() -> None:
     try:
         try:
             _run()
+        except SystemExit as end:
+            if end.code in INTERRUPTED:
+                sys.stdout.flush()
+                leave(end.code)
+            raise
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -34,17 +37,25 @@ class Tally:
 
 
 def run(work: Callable[[Platform], Awaitable[int]]) -> int:
-    """Do something with a platform, and return the exit status; what goes wrong is said, and is status 1."""
+    """Do something with a platform, and return the exit status; what goes wrong is said, and is status 1.
+
+    SIGTERM ends it as Ctrl-C does: what was begun is taken back.
+    """
 
     async def with_platform() -> int:
         platform = Platform()
         try:
-            return await work(platform)
+            with _cancelled_by(signal.SIGTERM):
+                return await work(platform)
         finally:
             await platform.aclose()
 
     try:
         return anyio.run(with_platform)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        print_failure("Interrupted.")
+        return 128 + number
     except BrokenPipeError:  # whoever reads what is printed has enough
         raise
     except (IndiaAIError, OSError) as error:
@@ -56,6 +67,20 @@ def run(work: Callable[[Platform], Awaitable[int]]) -> int:
     except Exception as error:  # noqa: BLE001 - a stranger's backend may raise anything, and a person reads it
         print_failure(f"{type(error).__name__}: {error}")
     return 1
+
+
+@contextmanager
+def _cancelled_by(number: signal.Signals) -> Iterator[None]:
+    loop, task = asyncio.get_running_loop(), cast("asyncio.Task[Any]", asyncio.current_task())
+    try:
+        loop.add_signal_handler(number, task.cancel)
+    except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)
 
 
 async def each(
