@@ -107,3 +107,25 @@ def test_a_link_between_pages_leads_somewhere(path: Path) -> None:
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
 
     assert [link for link in links if link and not link.startswith("mailto:") and not (path.parent / link).exists()] == []
+
+
+def test_each_stage_says_what_it_handles_costs_and_breaks_and_the_way_back() -> None:
+    """Whoever takes a step knows all four before."""
+    page = (house.ROOT / "docs" / "how-to" / "grow.md").read_text("utf-8")
+    stages = page.split("\n## Stage ")[1:]
+
+    assert len(stages) == 5
+    for stage in stages:
+        told = stage.lower()
+        assert [it for it in ("handles", "what it costs", "what can go wrong", "back") if f"**{it}**" not in told] == [], stage[
+            :40
+        ]
+
+
+def test_each_price_names_its_source_and_when_it_was_read() -> None:
+    """A price without both is one that nobody can look up again."""
+    page = (house.ROOT / "docs" / "how-to" / "grow.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|") and re.search(r"\$\d", line)]
+
+    assert rows
+    assert [row for row in rows if not re.search(r"\| \w+, \w+ 20\d\d \|", row)] == []
