@@ -250,10 +250,7 @@ class Connection:
 
 
 def whole_head(answer: Any) -> Any:
-    """Return an answer about an object as it is; called where a request is made, it is asked again if parts are missing.
-
-    boto3 takes an answer that was cut among its headers for one without the rest.
-    """
+    """Return an answer about an object as it is; called where a request is made, it is asked again if parts are missing."""
     _ = answer["ETag"], answer["LastModified"], answer["ContentLength"]
     return answer
 
@@ -293,6 +290,7 @@ def _make_client(settings: R2Settings) -> S3Client:
     from botocore.handlers import add_expect_header
     from botocore.session import Session
 
+    from indiaai_storage_r2.heads import require_whole_heads
     from indiaai_storage_r2.models import model_loader
 
     # The variables are R2's own: a profile or an endpoint that the machine has for AWS must not be in the way.
@@ -309,6 +307,7 @@ def _make_client(settings: R2Settings) -> S3Client:
     # R2 never answers 100: the client would wait a second before each body, over TLS 1.3 a minute, and then fail.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+    require_whole_heads(client)
     return client
 
 
