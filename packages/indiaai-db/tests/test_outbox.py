@@ -325,6 +325,33 @@ async def test_tasks_of_one_key_arrive_in_the_order_of_their_transactions(
         assert [i for i in queue.given if i // 1000 == key] == [1000 * key + number for number in range(1, times + 1)]
 
 
+async def test_a_task_whose_transaction_overlapped_a_faster_one_is_not_passed_over(
+    database: DatabaseService, queue: FailingQueue
+) -> None:
+    """What was written first and committed last is handed over too; on SQLite the other transaction waits for it."""
+    relay = OUTBOX._relay(database, queue)
+    written, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def write_slowly() -> None:
+        async with database.session() as session:
+            await OUTBOX.enqueue(session, "count", {"i": 1})
+            written.set()
+            await may_commit.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write_slowly())
+        await written.wait()
+        faster = group.create_task(write(database, 2))
+        if database.dialect_name == "postgresql":
+            await faster
+        taken_meanwhile = await relay.empty()
+        may_commit.set()
+    await relay.empty()
+
+    order = {"postgresql": (1, [2, 1]), "sqlite": (0, [1, 2])}
+    assert (taken_meanwhile, queue.given) == order[database.dialect_name]
+
+
 async def test_a_relay_that_is_killed_loses_nothing(
     database: DatabaseService, variables: dict[str, str], tmp_path: Path
 ) -> None:

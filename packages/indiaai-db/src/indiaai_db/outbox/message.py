@@ -21,7 +21,8 @@ class OutboxMessage(Base):
     """A task that its transaction wants enqueued; the relay takes it out when the queue has it.
 
     Attributes:
-        id: The order in which messages are relayed.
+        id: The order in which messages are relayed that are committed by then. Whoever commits late may have a lower one
+            than what is gone already, so no relay may begin behind the last one that it saw.
         token: Names the message for good: what the queue knows it by while it is relayed.
         data: The task's data as JSON.
         due_at: When it may be delivered; None: at once.

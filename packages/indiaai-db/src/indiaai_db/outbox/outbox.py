@@ -30,9 +30,10 @@ class Outbox:
     then fails, or the process dies between the two. So the task is written into the same transaction as a row, and a
     relay takes the rows to the queue. Any number of relays may run; one is at work, the others wait for its end.
 
-    Tasks reach the queue at least once, in the order in which they were written, as far as their transactions committed in
-    it. A relay that died between handing over and noting it hands over again; while such a task is not finished, the
-    queue's own dedupe key sees to it that it is not there twice.
+    Tasks reach the queue at least once: those of one transaction in the order in which they were written, and those of
+    transactions that follow each other, for they change or lock one row before they call `enqueue`, in the order of these.
+    Of two that overlap neither is first, and neither is passed over. A relay that died between handing over and noting it
+    hands over again; while such a task is not finished, the queue's own dedupe key sees to it that it is not there twice.
 
     Importing this module adds two tables to `Base.metadata`: import it where the models are, so that `indiaai db revision`
     writes the migration that makes them.
