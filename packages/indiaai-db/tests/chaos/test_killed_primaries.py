@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import anyio
 import pytest
@@ -94,23 +95,50 @@ def _received(standby: Standby) -> int:
     return int(ask(standby, "SELECT pg_last_wal_receive_lsn() - '0/0'"))
 
 
-async def lose_primaries(house: House, ledger: Ledger, *, rounds: int) -> tuple[list[float], list[float]]:
-    """Lose primaries under load, each second one by its hanging, and return the deaths and how long it took to write again."""
+@dataclass(frozen=True)
+class Losses:
+    """What losing primaries came to.
+
+    Attributes:
+        deaths: When each was lost.
+        recoveries: How long after each promotion a transaction was acknowledged.
+        missing: Acknowledged numbers that are not there at the end.
+        risen: Numbers that are there although they were rolled back.
+    """
+
+    deaths: list[float]
+    recoveries: list[float]
+    missing: set[int]
+    risen: set[int]
+
+    def __str__(self) -> str:
+        """Say how many there were, and what they cost."""
+        return (
+            f"{len(self.recoveries)} primaries lost, {len(self.missing)} transactions with them, "
+            f"written again {max(self.recoveries):.2f} s after a promotion at most"
+        )
+
+
+async def lose_primaries(ledger: Ledger, *, is_synchronous: bool) -> Losses:
+    """Lose primaries under load, each second one by its hanging, and look at the end for what the ledger says."""
     deaths: list[float] = []
     recoveries: list[float] = []
-    async with house.new_service() as service:
-        await create_numbers(service)
-        crew = Crew(service, ledger, PAUSE_SECONDS)
-        async with crew.working():
-            for number in range(rounds):
-                await anyio.sleep(DICE.uniform(0.5, 1.5))  # the moment of death
-                lost = house.primary
-                deaths.append(time.monotonic())
-                await asyncio.to_thread(house.fail_over, is_hanging=number % 2 == 1)
-                recoveries.append(await crew.wait_for_acknowledgement())
-                await asyncio.to_thread(house.replace, lost)
-            await crew.wait_for_acknowledgement()
-    return deaths, recoveries
+    with ExitStack() as stack:
+        house = await asyncio.to_thread(House, stack, is_synchronous=is_synchronous)
+        async with house.new_service() as service:
+            await create_numbers(service)
+            crew = Crew(service, ledger, PAUSE_SECONDS)
+            async with crew.working():
+                for number in range(asked_rounds(4)):
+                    await anyio.sleep(DICE.uniform(0.5, 1.5))  # the moment of death
+                    lost = house.primary
+                    deaths.append(time.monotonic())
+                    await asyncio.to_thread(house.fail_over, is_hanging=number % 2 == 1)
+                    recoveries.append(await crew.wait_for_acknowledgement())
+                    await asyncio.to_thread(house.replace, lost)
+                await crew.wait_for_acknowledgement()
+        async with house.new_service() as service:
+            return Losses(deaths, recoveries, *await ledger.missing_and_risen(service))
 
 
 async def test_nothing_acknowledged_is_lost_when_primaries_die_and_a_replica_was_waited_for(
@@ -118,18 +146,13 @@ async def test_nothing_acknowledged_is_lost_when_primaries_die_and_a_replica_was
 ) -> None:
     """With synchronous replication what was committed is there, what was refused is not, and no request reads too old."""
     ledger = Ledger()
-    with ExitStack() as stack:
-        house = await asyncio.to_thread(House, stack, is_synchronous=True)
-        _, recoveries = await lose_primaries(house, ledger, rounds=asked_rounds(4))
-        async with house.new_service() as service:
-            missing, risen = await ledger.missing_and_risen(service)
 
-    report(
-        f"{len(recoveries)} primaries lost, written again {max(recoveries):.2f} s after a promotion at most; {ledger.figures()}"
-    )
-    assert (missing, risen) == (set(), set())
+    losses = await lose_primaries(ledger, is_synchronous=True)
+
+    report(f"{losses}; {ledger.figures()}")
+    assert (losses.missing, losses.risen) == (set(), set())
     assert (ledger.stale, ledger.old_reads) == ([], 0)
-    assert max(recoveries) < RECOVERY_SECONDS
+    assert max(losses.recoveries) < RECOVERY_SECONDS
 
 
 async def test_only_the_last_moment_is_lost_when_primaries_die_and_no_replica_was_waited_for(
@@ -137,17 +160,11 @@ async def test_only_the_last_moment_is_lost_when_primaries_die_and_no_replica_wa
 ) -> None:
     """By default what was committed is there, but for what no replica had heard of when its primary died."""
     ledger = Ledger()
-    with ExitStack() as stack:
-        house = await asyncio.to_thread(House, stack, is_synchronous=False)
-        deaths, recoveries = await lose_primaries(house, ledger, rounds=asked_rounds(4))
-        async with house.new_service() as service:
-            missing, risen = await ledger.missing_and_risen(service)
 
-    report(
-        f"{len(recoveries)} primaries lost, {len(missing)} transactions with them, "
-        f"written again {max(recoveries):.2f} s after at most; {ledger.figures()}"
-    )
-    assert risen == set()
-    for number in missing:
-        assert min(abs(died - ledger.acknowledged[number]) for died in deaths) <= UNHEARD_SECONDS
-    assert max(recoveries) < RECOVERY_SECONDS
+    losses = await lose_primaries(ledger, is_synchronous=False)
+
+    report(f"{losses}; {ledger.figures()}")
+    assert losses.risen == set()
+    for number in losses.missing:
+        assert min(abs(died - ledger.acknowledged[number]) for died in losses.deaths) <= UNHEARD_SECONDS
+    assert max(losses.recoveries) < RECOVERY_SECONDS
