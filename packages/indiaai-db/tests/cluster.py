@@ -41,6 +41,12 @@ class Standby(PostgresqlServer):
         ask(self, f"ALTER SYSTEM SET primary_conninfo = '{conninfo}'")
         ask(self, "SELECT pg_reload_conf()")
 
+    def follow_nobody(self) -> None:
+        """Take in nothing more: what has come so far is all that there will be."""
+        ask(self, "ALTER SYSTEM SET primary_conninfo = ''")
+        ask(self, "SELECT pg_reload_conf()")
+        wait_until(lambda: ask(self, "SELECT count(*) FROM pg_stat_wal_receiver") == 0, "nothing is received")
+
     def promote(self) -> None:
         """Become a primary."""
         assert ask(self, "SELECT pg_promote(true, 60)")

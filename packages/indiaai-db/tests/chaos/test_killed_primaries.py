@@ -62,6 +62,8 @@ class House:
         else:
             cut_power(lost)
         self._wait_until_nothing_arrives()
+        for standby in self.standbys:
+            standby.follow_nobody()
         self.standbys.sort(key=_received)
         new = self.standbys.pop()
         new.promote()
@@ -77,7 +79,8 @@ class House:
         self._wait_until_followed()
 
     def _wait_until_nothing_arrives(self) -> None:
-        # What was on its way still comes in. One that then has more than the promoted one could never follow it.
+        # What was on its way still comes in. On a busy machine some may come later: whoever then had more than the promoted one
+        # could never follow it, so nobody takes in any more before they are compared.
         seen: list[list[int]] = []
 
         def is_still() -> bool:
