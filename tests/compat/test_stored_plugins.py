@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
+
+import sites
+from sites import CLI, install, wheels
 
 FOLDER = Path(__file__).parent
-WHEELS = sorted(FOLDER.glob("*.whl"), key=lambda path: Version(path.name.split("-")[1]))
-SECONDS = 300
-CLI = ("-c", "from indiaai_core.cli import main; main()")
+WHEELS = wheels("acme_trunk")
 
 # An application of that time: by its variables it runs on the plugin, and everything of the plugin has a part.
 APPLICATION = """
@@ -54,21 +51,7 @@ Run = Callable[..., str]
 @pytest.fixture(scope="module", params=WHEELS, ids=lambda path: path.name)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder into which a stored wheel is installed, beside today's core."""
-    target = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        f"{target}",
-        f"{request.param}",
-    ]
-    subprocess.run(command, check=True, timeout=SECONDS)
-    return target
+    return install(request.param, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
@@ -77,20 +60,7 @@ def run(site: Path, tmp_path: Path) -> Run:
 
     def call(*command: str, **variables: str) -> str:
         selected = {"STORAGE_TYPE": "trunk", "QUEUE_TYPE": "trunk", "TRUNK_PATH": f"{tmp_path / 'trunk'}"}
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{site}",
-            "PYTHONUTF8": "1",
-            "PYTHONWARNINGS": "error",
-            **selected,
-            **variables,
-        }
-        program = [sys.executable, *command]
-        ended = subprocess.run(
-            program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-6000:]
-        return ended.stdout
+        return sites.run(*command, site=site, folder=tmp_path, variables={**selected, **variables})
 
     return call
 
