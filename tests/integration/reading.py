@@ -155,11 +155,13 @@ class Reader:
             self.terminal.write(block.name, block.text)
 
     def _change_settings(self, change: str) -> None:
-        # As somebody does who has them in `.env`; one that is taken out need not have been there, where a default did.
+        # As somebody does who has them in `.env`, and nowhere else; one that is taken out need not have been there, where a
+        # default did, and one that stays is there.
         path = self.terminal.folder / ".env"
         kept = path.read_text("utf-8").splitlines() if path.exists() else []
-        out = [line[1:] for line in change.splitlines() if line.startswith("-")]
-        added = [line[1:] for line in change.splitlines() if line.startswith("+")]
+        out = [line[1:] for line in change.splitlines() if line.startswith(("-", " "))]
+        added = [line[1:] for line in change.splitlines() if line.startswith(("+", " "))]
+        self.terminal.run("unset " + " ".join(line.partition("=")[0] for line in [*out, *added]))
         path.write_text("\n".join([*(line for line in kept if line not in out), *added, ""]), "utf-8")
 
     def _type(self, command: str, shown: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import anyio
 import pytest
 
 from commands import call
+from environments import ROOT
+from following import blocks
 from indiaai_core import ObjectNotFound, Platform, StorageService
 from indiaai_core.testing import StorageConformance
 from indiaai_core.wrappers.mirror import with_mirror
@@ -156,10 +160,32 @@ def r2(server: str, prefix: str = "") -> dict[str, str]:
 
 MIRROR = {"STORAGE_WRAPPERS": "mirror", "STORAGE_MIRROR_FALLBACK": "0"}
 
+PAGE = (ROOT / "docs" / "how-to" / "change-backends.md").read_text("utf-8")
+_, _, SECTION = PAGE.partition("### Without a stop")
+STEPS = [block.text for block in blocks(SECTION.partition("###")[0])]
+
+
+def settings_of_the_page(server: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Give the settings before the page's steps, and after each that changes them."""
+    real = {"R2_ACCOUNT_ID=…": f"R2_ENDPOINT_URL={server}", "=…": "=testing", "/srv/app": f"{folder}"}
+    settings: dict[str, str] = {}
+    for number, text in enumerate(text for text in STEPS if "=" in text):
+        meant = reduce(lambda text, shown: text.replace(shown, real[shown]), real, text)
+        lines = [(line[0], *line[1:].split("=", 1)) for line in meant.splitlines()]
+        if number == 0:
+            settings = {name: value for sign, name, value in lines if sign == " "}
+            yield dict(settings)
+        gone = {name for sign, name, _ in lines if sign == "-"}
+        assert gone <= settings.keys()
+        settings = {name: value for name, value in settings.items() if name not in gone}
+        settings |= {name: value for sign, name, value in lines if sign == "+"}
+        yield dict(settings)
+
 
 async def bring(folder: Path, variables: dict[str, str]) -> None:
     """Copy to the second store what it lacks, and again, until only what is being written now is copied or refused."""
-    command = ("storage", "cp", "-r", "-u", "--delete", "--yes", "--json", ":", "mirror:")
+    (shown,) = (text for text in STEPS if text.startswith("indiaai"))
+    command = [*shlex.split(shown)[1:], "--json"]
     for _ in range(5):
         done = await anyio.to_thread.run_sync(lambda: call(*command, folder=folder, variables=variables))
         told = json.loads(done.stdout)
@@ -181,24 +207,25 @@ async def test_a_store_moves_while_the_application_goes_on(
     is_back: bool, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By the page's steps: nobody reads anything older than was acknowledged, and at the end all of it is there."""
+    plain, mirrored, exchanged, moved = settings_of_the_page(server, tmp_path)
     here, there = local(tmp_path), r2(server)
     if is_back:
-        here, there = there, here
+        here, there = plain, moved = there, here
+        mirrored, exchanged = {**here, **prefixed(there), **MIRROR}, {**there, **prefixed(here), **MIRROR}
     await empty(r2(server))
     old = {f"old/{number}": f"old/{number}".encode() for number in range(40)}
     await store(here, old)
     await store(there, {"stray": b"of an earlier trial"})
-    application = Application(here)
+    application = Application(plain)
 
     async with anyio.create_task_group() as group:
         group.start_soon(application.run, 0)
         group.start_soon(application.run, 1)
         await application.go_on()
-        mirrored = {**here, **prefixed(there), **MIRROR}
         await application.restart(mirrored)
         await bring(tmp_path, mirrored)
-        await application.restart({**there, **prefixed(here), **MIRROR})
-        await application.restart(there)
+        await application.restart(exchanged)
+        await application.restart(moved)
         application.stop()
 
     assert application.faults == []

@@ -102,7 +102,8 @@ SQLITE_DB_PATH=data/app.db python begin.py
 BEFORE = {
     "docs/explanation/storage.md": "from indiaai_storage_local import LocalStorageService as S\npdf, storage = b'%PDF', S()",
     "docs/how-to/change-backends.md": f"{APP}\nindiaai db init\nindiaai db upgrade\n"
-    "export NEW_STORAGE_TYPE=local NEW_LOCAL_STORAGE_PATH=new",
+    "export NEW_STORAGE_TYPE=local NEW_LOCAL_STORAGE_PATH=new\n"
+    "LOCAL_STORAGE_PATH=/srv/app/storage indiaai storage cp app.py :moved.py",
     "docs/how-to/enqueue-with-a-transaction.md": "export QUEUE_TYPE=redis",
     "docs/how-to/grow.md": f"unset ${{!R2_*}} REDIS_URL DATABASE_URL\n{APP}\n{MODELS}",
     "docs/how-to/run-the-example.md": EXAMPLE,
@@ -116,6 +117,9 @@ AFTER = {
     "docs/explanation/storage.md": "assert 'filename*' in str((await storage.stat('bills/7f3a')).content_disposition)",
     "docs/how-to/change-backends.md": """
 from fastapi.testclient import TestClient
+from indiaai_core import get_storage_service
+assert type(get_storage_service().client).__module__.startswith("botocore")
+assert await get_storage_service().exists("moved.py")
 with TestClient(app) as client:
     assert client.get("/health/ready").status_code == 200
 """,

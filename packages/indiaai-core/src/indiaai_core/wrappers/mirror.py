@@ -18,7 +18,7 @@ from indiaai_core.layers import Layer
 from indiaai_core.platform import MOUNT_PATH
 from indiaai_core.selection import Selection, Slot, select
 from indiaai_core.settings import SettingsConfigDict
-from indiaai_core.storage import ObjectInfo, StorageService, normalize_key
+from indiaai_core.storage import LAYER, ObjectInfo, StorageService, normalize_key
 from indiaai_core.storage.meeting import meet
 from indiaai_core.storage.service import KEPT
 from indiaai_core.storage.transfer import Spot, transfer
@@ -281,7 +281,8 @@ def _select_second(layer: Layer, environment: Environment) -> Selection:
 
 
 def _refusal(variable: str, found: str, expected: str) -> ConfigurationError:
+    remedy = f"change {variable}, or take 'mirror' out of {LAYER.wrappers_variable}"
     return ConfigurationError(
-        f"The wrapper 'mirror' cannot be set up. {variable}: {found}; expected {expected}.",
-        faults=[Fault(variable, found, expected)],
+        f"The wrapper 'mirror' cannot be set up. {variable}: {found}; expected {expected}. To mend it: {remedy}.",
+        faults=[Fault(variable, found, expected, remedy)],
     )
