@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import REGISTRY
 
 from indiaai_core import (
     BackendUnavailable,
@@ -411,7 +412,7 @@ def variables(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     site.install(
         "acme-wrappers",
         entry_points="[indiaai.wrappers]\n"
-        + "".join(f"{name} = indiaai_core.wrappers.{name}:{name}\n" for name in ("mirror", "prefix")),
+        + "".join(f"{name} = indiaai_core.wrappers.{name}:{name}\n" for name in ("metrics", "mirror", "prefix")),
     )
     site.backend("acme", source=SHARED_STORAGE)
     return {"STORAGE_TYPE": "acme", "STORAGE_WRAPPERS": "mirror", "MIRROR_STORAGE_TYPE": "acme", "MIRROR_ACME_STORE": "second"}
@@ -426,6 +427,32 @@ async def test_in_any_order_with_a_prefix_both_stores_have_the_same_keys(order: 
 
     assert list(objects()) == list(objects("second")) == ["tenants/asha/a"]
     assert [info.key async for info in platform.get_service("storage", "mirror").list()] == ["a"]
+    await platform.aclose()
+
+
+async def test_what_the_second_store_missed_is_counted(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `metrics` inside of the mirror each store has its own numbers, and the second's errors are what it missed."""
+    labels = {"layer": "storage", "operation": "upload"}
+    missed = {**labels, "instance": "mirror", "error": "BackendUnavailable"}
+    done = {**labels, "instance": "default", "error": ""}
+
+    def count(of: dict[str, str]) -> float:
+        return REGISTRY.get_sample_value("indiaai_operation_seconds_count", of) or 0
+
+    importlib.import_module("acme_storage_acme_module")
+    before = count(missed), count(done)
+    stored = backend().upload
+
+    async def upload(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.objects is objects("second"):
+            raise BackendUnavailable("down")
+        return await stored(self, *args, **kwargs)
+
+    monkeypatch.setattr(backend(), "upload", upload)
+    platform = Platform({**variables, "STORAGE_WRAPPERS": "mirror,metrics"})
+    await platform.get_service("storage").upload("a", b"a")
+
+    assert (count(missed) - before[0], count(done) - before[1]) == (1, 1)
     await platform.aclose()
 
 
