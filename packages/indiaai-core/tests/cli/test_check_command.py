@@ -152,6 +152,66 @@ def test_a_requirement_that_is_not_met_is_found(site: SitePackages, requirement:
     assert result["remedy"] == f'pip install "{requirement}"'
 
 
+def needing(site: SitePackages, *requires: str) -> None:
+    """Install a backend whose distribution needs these."""
+    metadata = site.backend("local")
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n{needs}")
+
+
+def test_what_a_requirement_needs_and_is_not_there_is_found(site: SitePackages) -> None:
+    """Two steps away, and behind an extra that was asked for on the way; a circle ends."""
+    site.install("acme-lib", requires=("acme-far[fast] >=1", "acme-odd; extra == 'unasked'"))
+    site.install("acme-far", requires=("acme-lib", "acme-quick >=2; extra == 'fast'", "acme-slow; extra == 'slow'"))
+    needing(site, "acme-lib")
+
+    result = failed()
+
+    assert (result["name"], result["detail"]) == (
+        "acme-far",
+        "acme-quick is not installed, expected acme-quick>=2, which it needs",
+    )
+    assert result["remedy"] == 'pip install "acme-quick>=2"'
+
+
+def test_another_s_pin_that_was_overridden_is_a_warning(site: SitePackages) -> None:
+    """Whoever did it may have known; it fails those who are strict."""
+    site.install("acme-lib", requires=("acme-far <2",))
+    site.install("acme-far", version="2.1")
+    needing(site, "acme-lib")
+
+    status, found = check()
+
+    assert status == 0
+    (caveat,) = [one for one in found if one["is_caveat"]]
+    assert (caveat["name"], caveat["detail"]) == ("acme-lib", "acme-far 2.1 is installed, expected acme-far<2, which it needs")
+    assert check("--strict")[0] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gone; python_version < '3'",
+        "gone; sys_platform == 'nowhere'",
+        "gone; extra == 'x' or extra == 'y'",
+        "gone; unheard_of == '1'",
+        "acme-odd >=3",
+        "acme-far @ https://example.org/acme_far-9.whl",
+        "Acme.Far[unknown] >=2.0.dev1, ==2.*",
+    ],
+)
+def test_what_nobody_has_to_have_alarms_nobody(site: SitePackages, line: str) -> None:
+    """Markers that do not hold here, extras that nobody asked for, a version that is none, other spellings of a name."""
+    site.install("acme-lib", requires=(line,))
+    site.install("acme-far", version="2.1")
+    site.install("acme-odd", version="two")
+    needing(site, "acme-lib")
+
+    status, found = check("--strict")
+
+    assert (status, [one for one in found if not one["is_ok"]]) == (0, [])
+
+
 def test_the_others_are_tried_beside_one_that_is_not_set_up(site: SitePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     """One wrong variable does not hide what else is wrong or right."""
     site.backend("local")

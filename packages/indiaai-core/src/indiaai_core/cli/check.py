@@ -107,7 +107,9 @@ def _check_all(report: _Report, *, is_strict_asked: bool) -> bool:
         report.add(_wrong(error))
         return True
     selections = _select_all(environment, report)
-    report.add(_failed(unmet_requirements(selections, environment)))
+    unmet, overridden = unmet_requirements(selections, environment)
+    report.add(_failed(unmet))
+    report.add(_caveats("", overridden, is_firm=is_strict_asked))
     misspelt = misspelt_variables(selections, environment)
     report.add(_caveats("", misspelt, is_firm=is_strict_asked or is_strict(environment)))
     return _Round(platform, selections, report, is_firm=is_strict_asked).run()

@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from importlib_metadata import Distribution, PackageNotFoundError, version
+from importlib_metadata import Distribution, PackageNotFoundError, distribution
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 from indiaai_core.discovery import CORE_DISTRIBUTION, catalogue, find_backend, find_layer
 from indiaai_core.environment import Environment
@@ -41,15 +43,41 @@ def stale_installs() -> list[Fault]:
     return list(found.values())
 
 
-def unmet_requirements(selections: Iterable[Selection], environment: Environment) -> list[Fault]:
-    """Find requirements of the core and of the selected backends that are not installed, or in another version.
+def unmet_requirements(selections: Iterable[Selection], environment: Environment) -> tuple[list[Fault], list[Fault]]:
+    """Find what the core and the selected backends need, directly or not, and what is not installed or in another version.
 
     Installers see to it, and can be told not to. What is wrong with the core's own version is an error at selection.
+
+    Returns:
+        What stops something, and what is to be known: of other people's packages, one in a version that another one does
+        not ask for is often meant so, by whoever overrode a pin.
     """
     registrations = [_registration(selection, environment) for selection in selections]
     core = [found for found in catalogue().registrations if found.distribution == CORE_DISTRIBUTION]
-    distinct = {found.distribution: found for found in [*core[:1], *registrations]}
-    return [fault for found in distinct.values() for fault in _unmet(found)]
+    walk = _Walk()
+    for found in {found.distribution: found for found in [*core[:1], *registrations]}.values():
+        walk.visit(found.distribution, found.requirements())
+    return walk.faults, walk.caveats
+
+
+class _Walk:
+    """Goes from what distributions need to what that needs, by metadata alone; each is looked at once for each extra."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.caveats: list[Fault] = []
+        self._seen: set[tuple[str, str]] = set()
+
+    def visit(self, needing: str, lines: Iterable[str], *, extra: str = "", is_direct: bool = True) -> None:
+        """Look at what a distribution needs of itself, or what one of its extras adds."""
+        self._seen.add((canonical_name(needing), extra))
+        for requirement in _applying(lines, extra):
+            version, needs = _installed(requirement.name) or (None, [])
+            if fault := _unmet(needing, requirement, version):
+                (self.faults if is_direct or version is None else self.caveats).append(fault)
+            for wanted in ("", *sorted(requirement.extras)):
+                if (canonical_name(requirement.name), wanted) not in self._seen:
+                    self.visit(requirement.name, needs, extra=wanted, is_direct=False)
 
 
 def _editable_source(record: Path) -> Path | None:
@@ -110,21 +138,40 @@ def _registration(selection: Selection, environment: Environment) -> Registratio
     return find_backend(layer, own.get(layer.variable) or layer.default_backend, variable=own.named(layer.variable))
 
 
-def _unmet(registration: Registration) -> Iterator[Fault]:
-    for text in registration.requirements():
+def _applying(lines: Iterable[str], extra: str) -> Iterator[Requirement]:
+    """Give the requirements that hold here: for an extra, those that it adds."""
+    for text in lines:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement:
+            is_of_itself, is_of_extra = (_holds(requirement, it) for it in ("", extra))
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):  # an installer could not tell either
             continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
+        if is_of_extra and not (extra and is_of_itself):
+            yield requirement
+
+
+def _holds(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _installed(name: str) -> tuple[str, list[str]] | None:
+    """Return the version that is installed, and what that needs."""
+    try:
+        found = distribution(name)
+        return found.version or "", found.requires or []
+    except (PackageNotFoundError, ValueError):  # not there, or a name that cannot be one
+        return None
+
+
+def _unmet(needing: str, requirement: Requirement, installed: str | None) -> Fault | None:
+    found = f"{requirement.name} is not installed"
+    if installed is not None:
         try:
-            installed = version(requirement.name)
-        except PackageNotFoundError:
-            installed = ""
-        if installed and requirement.specifier.contains(installed, prereleases=True):
-            continue
-        needed = f"{requirement.name}{requirement.specifier}"
-        found = f"{requirement.name} {installed} is installed" if installed else f"{requirement.name} is not installed"
-        remedy = f'pip install "{needed}"'
-        yield Fault(registration.distribution, found, f"{needed}, which it needs", remedy)
+            version = Version(installed)
+        except InvalidVersion:  # of metadata that is malformed, or older than the rules: nobody can say
+            return None
+        if requirement.specifier.contains(version, prereleases=True):
+            return None
+        found = f"{requirement.name} {version} is installed"
+    needed = f"{requirement.name}{requirement.specifier}"
+    return Fault(needing, found, f"{needed}, which it needs", f'pip install "{needed}"')
