@@ -22,7 +22,7 @@ from conftest import ServiceMaker
 from indiaai_core import StorageError
 from indiaai_storage_r2 import R2StorageService, payloads, sources
 from operations import wait_until
-from r2 import Fault, R2Server
+from r2 import Answer, Fault, R2Server
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,25 @@ async def test_only_the_first_part_is_known_by_its_header(server: R2Server, make
     assert headers[0]
     assert not headers[-1]
     assert await service.download("key") == LARGE * 3
+
+
+@pytest.mark.parametrize("etag", ['"of-another-form"', ""], ids=["another form", "empty"])
+async def test_a_part_whose_answer_tells_nothing_is_sent_again(
+    server: R2Server, make_service: ServiceMaker, plane: str, etag: str
+) -> None:
+    """A part that was sent without the header, because ETags were MD5s so far, and whose own is none, goes again with it."""
+    service = make_service(server.endpoint, data_plane=plane, parallel_parts=1)
+    server.faults = [Fault("PUT"), Fault("PUT", answer=Answer(200, {"ETag": etag}))]
+
+    await service.upload("key", LARGE * 3)
+
+    sent = [
+        (request.query["partNumber"], "content-md5" in request.headers)
+        for request in server.requests
+        if "partNumber" in request.query
+    ]
+    assert sent[:3] == [("1", True), ("2", False), ("2", True)]
+    assert server.objects["/bucket/key"].content == LARGE * 3
 
 
 def test_no_digest_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

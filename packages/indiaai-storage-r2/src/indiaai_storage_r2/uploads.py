@@ -147,6 +147,8 @@ class Upload:
             part = Part(answer["ETag"], payload.md5())
             require_etag(part.etag, expected=part.md5.hex())
             self._has_md5_etags = part.etag.strip('"') == part.md5.hex()
+            if not check and not self._has_md5_etags:  # nothing has compared its bytes: the header does, next time
+                raise BackendUnavailable("The store did not tell which bytes it has of a part. Upload the object again.")
             return part
 
         return await self._connection.exchange(put, key=self._key, stop=payload.stop)
