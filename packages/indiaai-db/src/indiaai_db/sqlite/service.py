@@ -50,8 +50,6 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         super().__init__()
         self._settings = settings or SqliteSettings()
         self._path = self._settings.db_path.absolute()  # a later change of the working directory changes nothing
-        how = (self._settings.synchronous, self._settings.busy_timeout_seconds)
-        self._opener = partial(Opener, self._path, *how, variable=self._settings.variables("SQLITE_DB_PATH"))
 
     def __repr__(self) -> str:
         """Name the file."""
@@ -79,9 +77,13 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         event.listen(engine.sync_engine, "commit", _check_foreign_keys)
         return engine
 
-    def _immediate(self, timeout_seconds: float) -> Callable[[SqliteConnection], Awaitable[None]]:
-        busy_timeout = self._settings.busy_timeout_seconds
-        return lambda it: it.begin_immediate(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout)
+    def _immediate(self, wait: float) -> Callable[[SqliteConnection], Awaitable[None]]:
+        return lambda it: it.begin_immediate(timeout_seconds=wait, busy_timeout_seconds=self._settings.busy_timeout_seconds)
+
+    def _opener(self, *, is_read_only: bool = False, has_foreign_keys: bool = True) -> Opener:
+        settings, how = self._settings, {"is_read_only": is_read_only, "has_foreign_keys": has_foreign_keys}
+        variable = settings.variables("SQLITE_DB_PATH")
+        return Opener(self._path, settings.synchronous, settings.busy_timeout_seconds, variable=variable, **how)
 
     def _explain(self, error: DBAPIError, *, read_only: bool) -> IndiaAIError | None:
         code = primary_code(error.orig)
