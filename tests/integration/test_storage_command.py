@@ -73,7 +73,7 @@ def test_a_store_that_is_not_there_is_told(variables: dict[str, str], tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["storage ls", "storage cp :1.bin -", "config", "--version"])
+@pytest.mark.parametrize("command", ["storage ls", "storage cp :1.bin -", "config", "check", "--version"])
 def test_a_reader_that_has_enough_is_no_error(command: str, variables: dict[str, str], tmp_path: Path) -> None:
     """A pipe that is closed at once, as by `head`, ends the command, and nobody complains."""
     (tmp_path / "in").mkdir()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -364,3 +365,46 @@ def test_a_reader_that_is_gone_is_no_error(
             cli.main()
 
     assert caught.value.code == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("command", ["plugins", "plugins --json", "--version", "--help"])
+def test_what_cannot_be_written_is_said(command: str) -> None:
+    """To a full disk, for example: status 1, one line, and no traceback."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = _as_a_process(*command.split(), stdout=full)
+
+    assert done.returncode == 1
+    assert done.stderr == "What is to be printed cannot be written: No space left on device.\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no sh that closes a stream")
+@pytest.mark.parametrize("command", ["plugins", "--version"])
+def test_a_standard_output_that_was_closed_is_no_error(command: str) -> None:
+    """As by a service that keeps no output."""
+    program = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "indiaai_core", command]
+
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_of_variables_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    """Of a command, too, that needs nothing of it: the file, the reason and what to do."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe=1")
+
+    done = _as_a_process("plugins", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert "mend or remove .env" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _as_a_process(
+    *arguments: str, folder: Path | None = None, stdout: IO[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "indiaai_core", *arguments]
+    output = subprocess.PIPE if stdout is None else stdout
+    return subprocess.run(
+        program, cwd=folder, stdout=output, stderr=subprocess.PIPE, text=True, encoding="utf-8", timeout=60, check=False
+    )

@@ -54,6 +54,7 @@ class _Report:
         self.results: list[_Result] = []
         self._as_json = as_json
         self._is_closed = False
+        self._unread: OSError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -64,10 +65,19 @@ class _Report:
         with self._lock:
             for result in () if self._is_closed else results:
                 self.results.append(result)
-                if not self._as_json:
-                    print_check(
-                        result.name, result.detail, is_ok=result.is_ok, is_caveat=result.is_caveat, remedy=result.remedy
-                    )
+                if not self._as_json and self._unread is None:
+                    self._show(result)
+
+    def _show(self, result: _Result) -> None:
+        try:
+            print_check(result.name, result.detail, is_ok=result.is_ok, is_caveat=result.is_caveat, remedy=result.remedy)
+        except OSError as error:  # nobody reads any more, which is not for the thread of the round trips to say
+            self._unread = error
+
+    def require_reader(self) -> None:
+        """Raise what printing raised."""
+        if self._unread is not None:
+            raise self._unread
 
     def close(self) -> None:
         with self._lock:
@@ -85,6 +95,7 @@ def run_checks(*, as_json: bool, is_strict_asked: bool = False) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigurationWarning)  # what it says is found, and shown, here
         is_over = _check_all(report, is_strict_asked=is_strict_asked)
+    report.require_reader()
     notes = [str(problem) for problem in examine()]
     if as_json:
         print_json({"ok": report.is_ok, "checks": [asdict(result) for result in report.results], "notes": notes})
