@@ -41,7 +41,7 @@ async def test_a_lease_is_renewed_while_its_handler_runs(queue: FakeQueue, worke
         await until(lambda: queue.entry("task-1").state is TaskState.COMPLETED)
 
     assert calls == [1]
-    assert 6 <= queue.calls.count("update_status:processing") <= 12
+    assert 3 <= queue.calls.count("update_status:processing") <= 12
 
 
 async def test_a_lease_that_is_overdue_is_renewed_at_once(queue: FakeQueue) -> None:
@@ -361,8 +361,9 @@ async def test_a_handler_that_hears_of_the_loss_and_returns_has_lost(queue: Fake
     assert (outcome.kind, outcome.result) == (OutcomeKind.LOST, None)
 
 
-async def test_a_plain_handler_s_progress_says_when_the_attempt_is_over(queue: FakeQueue, worker: Worker) -> None:
+async def test_a_plain_handler_s_progress_says_when_the_attempt_is_over(worker: Worker) -> None:
     """From a thread whose lease is lost, progress says False without asking the queue again."""
+    queue = FakeQueue(lease_seconds=60)  # renewals would be counted, too
     answers: list[bool] = []
 
     @worker.task("process")
