@@ -13,6 +13,7 @@ import pytest
 
 from indiaai_core.testing import StorageConformance
 from indiaai_storage_local import LocalSettings, LocalStorageService, anchors, folders, scratch, tree
+from indiaai_storage_local.lookup import Lookup, find_lookup
 
 FORKING = """
 import asyncio, os, sys
@@ -76,6 +77,54 @@ def test_a_service_works_after_a_fork(root: Path) -> None:
     """A child goes on with its parent's service, in threads of its own."""
     outcome = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, root], capture_output=True, text=True, check=False
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+FORKING_AT_WORK = """
+import asyncio, os, signal, sys, threading
+from pathlib import Path
+from indiaai_storage_local import LocalSettings, LocalStorageService
+
+service = LocalStorageService(LocalSettings(path=Path(sys.argv[1])))
+held, released, duplicate = threading.Event(), threading.Event(), os.dup
+
+def hold(descriptor):
+    held.set()
+    assert released.wait(60)
+    return duplicate(descriptor)
+
+def store():
+    asyncio.run(service.upload("parents/object", b"x"))
+
+asyncio.run(service.upload("object", b"x"))
+os.dup = hold
+parent = threading.Thread(target=store)
+parent.start()
+assert held.wait(60)
+os.dup = duplicate
+child = os.fork()
+if not child:
+    signal.alarm(30)  # ends a child that waits for ever
+    asyncio.run(service.upload("children/object", b"x"))
+    os._exit(0)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+released.set()
+parent.join()
+assert status == 0
+asyncio.run(service.aclose())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_service_works_after_a_fork_in_the_middle_of_a_call(root: Path) -> None:
+    """Whatever a thread of the parent was at, its child, which has not that thread, waits for nothing of it."""
+    outcome = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING_AT_WORK, root],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert outcome.returncode == 0, outcome.stderr
@@ -187,10 +236,36 @@ async def test_a_folder_that_another_made_anew_is_synced_again(root: Path, monke
 
 @pytest.mark.anyio
 async def test_of_many_folders_few_are_held_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest unused one is let go, and synced again when it is needed."""
+    """The one held longest is let go, and synced again when it is needed."""
     monkeypatch.setattr(anchors, "_MAX_FOLDERS", 3)
     async with LocalStorageService(LocalSettings(path=root)) as service:
         for number in [*range(10), *range(10)]:
             await service.upload(f"{number}/object", b"x")
 
         assert len(service._tree._anchors._known) == 3
+
+
+@pytest.mark.anyio
+async def test_a_call_goes_on_while_another_thread_prepares(root: Path) -> None:
+    """A thread that finds no quick way, for want of descriptors, takes it from no other in the middle of a call."""
+    service = LocalStorageService(LocalSettings(path=root))
+    if find_lookup(str(root.parent)) is None:
+        pytest.skip("folders are opened one by one here")
+    lost: list[bool] = []
+
+    class Fading(Lookup):
+        def __bool__(self) -> bool:
+            lost.append(True)
+            service._tree._lookup = None
+            return True
+
+    await service.upload("a/object", b"x")
+
+    service._tree._lookup, service._tree._cache = Fading(), None
+    found = await service.download("a/object")
+    service._tree._lookup = Fading()
+    await service.upload("a/object", b"y")
+
+    assert found == b"x"
+    assert len(lost) == 2
+    await service.aclose()

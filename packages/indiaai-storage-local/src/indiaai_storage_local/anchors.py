@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from threading import Lock
+from contextlib import suppress
 
 from indiaai_storage_local.folders import Folder
 
@@ -19,45 +18,41 @@ class Anchors:
     That a folder is there does not say that its name is on the disk: another process may have made it a moment ago. A
     folder is known by its number, and numbers are given anew once a folder is removed: so each is held open here,
     which keeps its number its own.
+
+    There is no lock, which a forked child could find held for ever by a thread that it has not: every step here is one
+    of the dictionary's own. Of what two threads do at once at worst a folder is forgotten, and then synced once more.
     """
 
     def __init__(self) -> None:
         """Know none yet."""
-        self._lock = Lock()
-        self._known: OrderedDict[str, tuple[tuple[int, int], int]] = OrderedDict()
+        self._known: dict[str, _Anchor] = {}
 
     def hold(self, folder: Folder) -> None:
-        """Remember that the names that lead to a folder are on the disk; the longest unused one is forgotten for it."""
+        """Remember that the names that lead to a folder are on the disk; the one known longest is forgotten for it."""
         if folder.descriptor is None:  # a system that cannot sync a name
             return
-        with self._lock:
-            self._forget(self._known.pop(folder.path, None))
-            self._known[folder.path] = folder.identity(), os.dup(folder.descriptor)
-            if len(self._known) > _MAX_FOLDERS:
-                self._forget(self._known.popitem(last=False)[1])
+        self._known[folder.path] = _Anchor(folder.identity(), os.dup(folder.descriptor))
+        with suppress(StopIteration, RuntimeError):  # another thread forgets or remembers one: then the next call sees to it
+            while len(self._known) > _MAX_FOLDERS:
+                self._known.pop(next(iter(self._known)), None)
 
     def holds(self, folder: Folder) -> bool:
         """Return whether the names that lead to a folder are on the disk."""
         if folder.descriptor is None:
             return True
-        identity = folder.identity()
-        with self._lock:
-            found = self._known.get(folder.path)
-            if found is None or found[0] != identity:
-                return False
-            self._known.move_to_end(folder.path)
-            return True
+        found = self._known.get(folder.path)
+        return found is not None and found.identity == folder.identity()
 
     def clear(self) -> None:
         """Forget all."""
-        with self._lock:
-            while self._known:
-                self._forget(self._known.popitem()[1])
+        self._known.clear()
+
+
+class _Anchor:
+    """A folder that is held open for as long as somebody knows it."""
+
+    def __init__(self, identity: tuple[int, int], descriptor: int) -> None:
+        self.identity, self._descriptor = identity, descriptor
 
     def __del__(self) -> None:
-        """Close what is held for a service that nobody closed."""
-        self.clear()
-
-    def _forget(self, entry: tuple[tuple[int, int], int] | None) -> None:
-        if entry:
-            os.close(entry[1])
+        os.close(self._descriptor)

@@ -62,6 +62,9 @@ class Tree:
     def prepare(self) -> None:
         """Make what is not there yet and sweep what dead processes left; once, for a directory gone later is a fault.
 
+        Threads that come at the same time each do all of it, and find what they need when they are done: a lock could be
+        held for ever in a forked child.
+
         Raises:
             OSError: The directory cannot be made or used.
         """
@@ -69,15 +72,15 @@ class Tree:
             return
         self._make_root()
         self.root = os.path.realpath(self.root)
-        self._lookup = find_lookup(self.root)
+        self._lookup = lookup = find_lookup(self.root)
         with Folder(self.root) as root:
             root.make("objects")
             root.make("tmp")
             self._sync(root)
-        self.scratch = Scratch(os.path.join(self.root, "tmp"), open_folder=lambda: self._part("tmp"), lookup=self._lookup)
+        self.scratch = Scratch(os.path.join(self.root, "tmp"), open_folder=lambda: self._part("tmp"), lookup=lookup)
         self.scratch.sweep()
-        if self._lookup and hasattr(os, "RWF_NOWAIT"):
-            self._cache = PageCache(os.path.join(self.root, "objects"), self._lookup)
+        if lookup and hasattr(os, "RWF_NOWAIT"):
+            self._cache = PageCache(os.path.join(self.root, "objects"), lookup)
         self._is_prepared = True
 
     def close(self) -> None:
@@ -243,10 +246,10 @@ class Tree:
 
     def _open_file(self, names: tuple[str, ...], leaf: str) -> int:
         self.prepare()
-        if self._lookup:
+        if lookup := self._lookup:  # another thread that prepares may put another one there, or none
             path = "/".join((self.root, "objects", *names, leaf))
             with suppress(FileNotFoundError):  # whether it is the object or the store that is missing is found below
-                return require_regular(self._lookup.open(path, os.O_RDONLY | FILE_FLAGS), path)
+                return require_regular(lookup.open(path, os.O_RDONLY | FILE_FLAGS), path)
         with self._walk(names) as folder:
             return folder.open_file(leaf)
 
@@ -261,10 +264,10 @@ class Tree:
         return folder
 
     def _reach(self, names: tuple[str, ...]) -> Folder | None:
-        if self._lookup:
+        if lookup := self._lookup:
             path = "/".join((self.root, "objects", *names))
             with suppress(FileNotFoundError):
-                return Folder(path, descriptor=self._lookup.open_folder(path))
+                return Folder(path, descriptor=lookup.open_folder(path))
         return None
 
     def _make_way(self, names: tuple[str, ...]) -> Folder:
