@@ -13,11 +13,12 @@ from environments import ROOT
 from following import blocks
 from indiaai_core import Platform, Task, Worker
 from indiaai_core.discovery import find_layer
+from indiaai_core.environment import Environment
 from indiaai_core.fastapi import Queue, Storage, install
 
 PAGE = list(blocks((ROOT / "docs" / "how-to" / "wrap-a-service.md").read_text("utf-8")))
 EXPORTS = next(block.text for block in PAGE if block.kind == "sh").removeprefix("export ").split()
-TENANTS, AUDIT = (block.text for block in PAGE if block.kind == "python")
+TENANTS, AUDIT, AUDIT_SETTINGS = (block.text for block in PAGE if block.kind == "python")
 
 
 @pytest.fixture
@@ -94,3 +95,13 @@ async def test_the_page_s_own_wrapper_wraps(platform: Platform, caplog: pytest.L
         await audited.upload("bill", b"content")
 
     assert caplog.messages == ["storage.upload('bill', b'content')"]
+
+
+def test_the_page_s_settings_are_a_layer_s_own() -> None:
+    """What the class is read from has the layer's name."""
+    settings_class = defined(AUDIT_SETTINGS)["AuditSettings"]
+    environment = Environment({"STORAGE_AUDIT_LEVEL": "DEBUG"}, {})
+
+    levels = {name: settings_class.of(find_layer(name), environment).level for name in ("storage", "queue")}
+
+    assert levels == {"storage": "DEBUG", "queue": "INFO"}

@@ -23,6 +23,7 @@ FLOORS = {
     "composition": 1,
     "selection": 1,
     "spelling": 1,
+    "wrapper_settings": 1,
     "hooks": 1,
     "mounts": 1,
     "platform": 2,

@@ -112,6 +112,25 @@ def test_a_misspelt_setting_of_a_selected_backend_is_pointed_out(site: SitePacka
     }
 
 
+def test_a_misspelt_setting_of_a_selected_wrapper_is_pointed_out(site: SitePackages) -> None:
+    """Under a wrapper's name every variable is a setting or a mistake, unless the wrapper does not say what it reads."""
+    site.backend("acme", source=WITH_SETTINGS)
+    lines = ("prefix = indiaai_core.wrappers.prefix:prefix", "retry = indiaai_core.wrappers.retry:retry", "plain = builtins:id")
+    site.install("wrappers", entry_points="\n".join(["[indiaai.wrappers]", *lines, ""]))
+    right = {"STORAGE_RETRY_ATTEMPTS": "2", "OLD_STORAGE_RETRY_SECONDS": "1", "STORAGE_PREFIX": "a/", "STORAGE_PLAIN_SIZE": "1"}
+    wrong = {"STORAGE_RETRY_ATEMPTS": "2", "OLD_STORAGE_RETRY_SEC": "1", "STORAGE_WRAPERS": "retry"}
+    variables = environment(STORAGE_TYPE="acme", STORAGE_WRAPPERS="retry,prefix,plain", **right, **wrong)
+    selections = [select(Slot("storage", name), variables) for name in (None, "old")]
+
+    faults = misspelt_variables(selections, variables)
+
+    assert {fault.variable: fault.expected for fault in faults} == {
+        "STORAGE_RETRY_ATEMPTS": "STORAGE_RETRY_ATTEMPTS",
+        "OLD_STORAGE_RETRY_SEC": "OLD_STORAGE_RETRY_SECONDS",
+        "STORAGE_WRAPERS": "STORAGE_WRAPPERS",
+    }
+
+
 def test_settings_without_a_prefix_are_not_searched(site: SitePackages) -> None:
     """A backend without settings, or whose settings have no prefix, makes no variable suspicious."""
     site.backend("plain")

@@ -17,7 +17,7 @@ from indiaai_core.hooks import Wrapper
 from indiaai_core.layers import Layer
 from indiaai_core.naming import Names
 
-__all__ = ["Selection", "Slot", "declared_slots", "names_of", "raise_together", "select"]
+__all__ = ["Selection", "Slot", "declared_slots", "loadable_layers", "names_of", "raise_together", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,15 @@ def declared_slots(environment: Environment, requires: Iterable[str] = ()) -> li
     is installed too; and the named instances for which a variable `<NAME>_<LAYER>_TYPE` names an installed backend.
     """
     slots = [Slot.parse(text) for text in requires]
-    for layer in _loadable_layers():
+    for layer in loadable_layers():
         if environment.get(layer.variable) or layer.default_backend in catalogue().names(layer.group):
             slots.append(Slot(layer.name))
         slots += _named_slots(layer, environment)
     return sorted(dict.fromkeys(slots), key=str)
 
 
-def _loadable_layers() -> Iterator[Layer]:
+def loadable_layers() -> Iterator[Layer]:
+    """Yield the installed layers, but those that do not load."""
     for name in find_layers():
         try:
             yield find_layer(name)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from indiaai_core.discovery import find_layer, find_layers
+from indiaai_core.discovery import find_layer
 from indiaai_core.environment import Environment
-from indiaai_core.errors import ConfigurationError, Fault, InvalidSettings
+from indiaai_core.errors import Fault, InvalidSettings
 from indiaai_core.layers import Layer
-from indiaai_core.selection import Selection
+from indiaai_core.selection import Selection, loadable_layers
+
+if TYPE_CHECKING:
+    from indiaai_core.settings import BackendSettings
 
 __all__ = ["ConfigurationWarning", "is_strict", "misspelt_variables", "point_out"]
 
@@ -42,13 +46,13 @@ def is_strict(environment: Environment) -> bool:
 
 
 def misspelt_variables(selections: Iterable[Selection], environment: Environment) -> list[Fault]:
-    """Find every variable under the prefix of a selected backend's settings, or much like `<LAYER>_TYPE`, that is no setting.
+    """Find every variable that begins as those of a selected backend or wrapper, or is much like a layer's, and is no setting.
 
     Args:
         selections: The backends in use: those of others are not looked at, for they are not loaded.
         environment: The variables.
     """
-    known = set(_type_variables())
+    known = set(_layer_variables())
     prefixes: set[str] = set()
     others: set[str] = set()
     for selection in selections:
@@ -57,7 +61,10 @@ def misspelt_variables(selections: Iterable[Selection], environment: Environment
         known.update(names, map(own.variable, names))
         layer = find_layer(selection.slot.layer)
         known.update((own.variable(layer.variable), layer.wrappers_variable, own.variable(layer.wrappers_variable)))
-        others.update(_wrappers_prefixes(layer, own))
+        for begins, variables in _wrappers_variables(layer, own):
+            known.update(variables, map(own.variable, variables))
+            (prefixes if variables else others).update((f"{begins}_", own.variable(f"{begins}_")))
+            others.update(() if variables else (begins, own.variable(begins)))
         if prefix:
             prefixes.update((prefix, own.variable(prefix)))
     unknown = [name for name in environment if name not in known and not name.startswith(tuple(others))]
@@ -70,10 +77,10 @@ def _suspect(variable: str, known: set[str], prefixes: tuple[str, ...]) -> Itera
         remedy = f"rename it to {near}, or remove it" if near else "remove it"
         yield Fault(variable, "no setting has this name", near or "the name of a setting", remedy)
         return
-    if variable.endswith(tuple(f"_{name}" for name in _type_variables())):  # a named instance's, such as OLD_STORAGE_TYPE
+    if variable.endswith(tuple(f"_{name}" for name in _layer_variables())):  # a named instance's, such as OLD_STORAGE_TYPE
         return
     # 0.8 tells STORAGE_TPYE (0.92) from DATABASE_URL, which is like DATABASE_TYPE (0.72) and a setting of another backend.
-    near = _nearest(variable, _type_variables(), cutoff=0.8)
+    near = _nearest(variable, _layer_variables(), cutoff=0.8)
     if near:
         yield Fault(variable, "no setting has this name", near, f"rename it to {near} if that is what was meant")
 
@@ -87,27 +94,28 @@ def _nearest(variable: str, known: Iterable[str], *, cutoff: float) -> str | Non
     return next(iter(get_close_matches(variable, candidates, n=1, cutoff=cutoff)), None)
 
 
-def _type_variables() -> Iterator[str]:
-    for name in find_layers():
-        try:
-            yield find_layer(name).variable
-        except ConfigurationError:
-            continue
+def _layer_variables() -> Iterator[str]:
+    yield from (name for layer in loadable_layers() for name in (layer.variable, layer.wrappers_variable))
 
 
-def _wrappers_prefixes(layer: Layer, own: Environment) -> Iterator[str]:
-    # What a wrapper reads, such as STORAGE_RETRY_ATTEMPTS, may look like a setting of a backend called STORAGE_….
+def _wrappers_variables(layer: Layer, own: Environment) -> Iterator[tuple[str, list[str]]]:
+    """Give what the variables of each wrapper begin with, and all of them; none where a stranger's does not say them."""
     for name in own.get(layer.wrappers_variable, "").split(","):
         if name.strip():
-            variable = f"{layer.name}_{name.strip()}".upper()
-            yield from (variable, own.variable(variable))
+            from indiaai_core.wrapper_settings import settings_of
+
+            settings_class = settings_of(name.strip(), layer)
+            yield f"{layer.name}_{name.strip()}".upper(), _variables_of(settings_class) if settings_class else []
 
 
 def _settings_variables(selection: Selection) -> tuple[list[str], str]:
     if selection.settings is None:
         return [], ""
+    settings_class = type(selection.settings)
+    return _variables_of(settings_class), str(settings_class.model_config.get("env_prefix", "")).upper()
+
+
+def _variables_of(settings_class: type[BackendSettings]) -> list[str]:
     from indiaai_core.settings import field_variables
 
-    settings_class = type(selection.settings)
-    names = [variable for variables in field_variables(settings_class).values() for variable in variables]
-    return names, str(settings_class.model_config.get("env_prefix", "")).upper()
+    return [variable for variables in field_variables(settings_class).values() for variable in variables]

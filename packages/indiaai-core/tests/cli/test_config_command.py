@@ -91,13 +91,19 @@ def test_a_named_instance_says_which_variable_it_reads(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("acme")
 def test_what_stands_in_front_of_a_backend_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wrappers and their variables come behind the backend."""
-    monkeypatch.setenv("STORAGE_WRAPPERS", "retry")
-    monkeypatch.setenv("STORAGE_RETRY_ATTEMPTS", "3")
+    """The wrappers' settings come behind the backend: all of one that says what it reads, else what is given."""
+    import indiaai_core.wrappers.retry as loaded  # not by its name: no wrapper is installed on this test's path
 
-    found = lines(config(status=1))  # the wrappers are not installed on this test's path
+    monkeypatch.setenv("STORAGE_WRAPPERS", "retry,unheard")
+    monkeypatch.setenv("STORAGE_RETRY_ATTEMPTS", "4")
+    monkeypatch.setenv("STORAGE_UNHEARD_OF", "1")
 
-    assert list(found)[:3] == ["STORAGE_TYPE", "STORAGE_WRAPPERS", "STORAGE_RETRY_ATTEMPTS"]
+    found = lines(config(status=1))
+
+    own = [f"STORAGE_RETRY_{name.upper()}" for name in loaded.RetrySettings.model_fields]
+    assert list(found)[:6] == ["STORAGE_TYPE", "STORAGE_WRAPPERS", *own, "STORAGE_UNHEARD_OF"]
+    assert found["STORAGE_RETRY_ATTEMPTS"] == ("4", "environment")
+    assert found["STORAGE_RETRY_SECONDS"] == ("0.2", "default")
 
 
 @pytest.mark.usefixtures("acme")

@@ -46,11 +46,11 @@ def show_config(*, as_json: bool) -> int:
     errors: list[ConfigurationError] = []
     selections = []
     for slot in declared_slots(environment):
-        settings += _settings(slot, environment.for_instance(slot.instance))
         try:
             selections.append(select(slot, environment))
         except ConfigurationError as error:
             errors.append(error)
+        settings += _settings(slot, environment.for_instance(slot.instance))  # by now its wrappers are loaded, too
     warnings = misspelt_variables(selections, environment)
     faults = [fault for error in errors for fault in error.faults]
     if as_json:
@@ -109,8 +109,14 @@ def _wrappers(slot: Slot, layer: Layer, environment: Environment) -> Iterator[_S
     if not named:
         return
     yield _setting(slot, environment, layer.wrappers_variable)
-    for wrapper in named.split(","):
-        prefix = f"{layer.name}_{wrapper.strip()}_".upper()
+    from indiaai_core.wrapper_settings import settings_of
+
+    for wrapper in map(str.strip, named.split(",")):
+        settings_class = settings_of(wrapper, layer)
+        if settings_class is not None:
+            yield from _own(slot, environment, settings_class)
+            continue
+        prefix = f"{layer.name}_{wrapper}_".upper()
         for variable in sorted(variable for variable in environment if variable.startswith(prefix)):
             yield _setting(slot, environment, variable)
 

@@ -22,8 +22,8 @@ from indiaai_core.storage import LAYER, ObjectInfo, StorageService, normalize_ke
 from indiaai_core.storage.meeting import meet
 from indiaai_core.storage.service import KEPT
 from indiaai_core.storage.transfer import Spot, transfer
+from indiaai_core.wrapper_settings import WrapperSettings
 from indiaai_core.wrappers.delegation import Operation, closing, delegate
-from indiaai_core.wrappers.settings import WrapperSettings
 
 __all__ = ["MirrorSettings", "mirror", "with_mirror"]
 
@@ -275,7 +275,7 @@ def _select_second(layer: Layer, environment: Environment) -> Selection:
     if not environment.get(variable):
         raise _refusal(variable, "it is not set", "the name of the second store's backend")
     first, second = (select(Slot(layer.name, name), environment) for name in (None, INSTANCE))
-    if first.backend is second.backend and first.settings and first.settings.model_dump() == second.settings.model_dump():
+    if first.settings is not None and (first.backend, first.settings) == (second.backend, second.settings):
         raise _refusal(variable, "it selects the first store", f"another one; its settings are read with {INSTANCE.upper()}_")
     return second
 

@@ -15,8 +15,8 @@ from indiaai_core.errors import ConfigurationError, Fault, InvalidKey, ObjectExi
 from indiaai_core.layers import Layer
 from indiaai_core.settings import SettingsConfigDict
 from indiaai_core.storage import StorageService, normalize_key, normalize_prefix
+from indiaai_core.wrapper_settings import WrapperSettings
 from indiaai_core.wrappers.delegation import Kind, Operation, closing, delegate
-from indiaai_core.wrappers.settings import WrapperSettings
 
 __all__ = ["PrefixSettings", "prefix", "with_prefix"]
 

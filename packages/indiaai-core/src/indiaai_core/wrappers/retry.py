@@ -14,8 +14,8 @@ from indiaai_core.environment import Environment
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault
 from indiaai_core.layers import Layer
 from indiaai_core.settings import SettingsConfigDict
+from indiaai_core.wrapper_settings import WrapperSettings
 from indiaai_core.wrappers.delegation import Kind, Operation, closing, delegate
-from indiaai_core.wrappers.settings import WrapperSettings
 
 __all__ = ["RetrySettings", "retry"]
 
