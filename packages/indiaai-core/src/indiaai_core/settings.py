@@ -33,7 +33,7 @@ __all__ = ["BackendSettings", "SettingsConfigDict", "field_variables", "load_set
 SettingsT = TypeVar("SettingsT", bound="BackendSettings")
 
 
-class BackendSettings(BaseSettings):  # noqa: PLW1641 - what is frozen has one from pydantic
+class BackendSettings(BaseSettings):
     """The settings of one backend, read from the environment and `.env`.
 
     A subclass sets `model_config = SettingsConfigDict(env_prefix="R2_")` and one annotated field a variable: the field
@@ -61,6 +61,9 @@ class BackendSettings(BaseSettings):  # noqa: PLW1641 - what is frozen has one f
     def __eq__(self, other: object) -> bool:
         # What they say counts, and not which variables said it.
         return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
 
     def variables(self, text: str) -> str:
         """Return a text with the variables that a person would set: a named instance's own, where one gave the value or could.
