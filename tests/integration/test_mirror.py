@@ -23,6 +23,7 @@ from indiaai_core.wrappers.mirror import with_mirror
 from indiaai_storage_local import LocalSettings, LocalStorageService
 from indiaai_storage_r2 import R2Settings, R2StorageService
 from motoserver import moto_server
+from stores import local, r2
 
 pytestmark = pytest.mark.anyio
 
@@ -144,18 +145,6 @@ class Application:
         old = f"old/{self._random.randrange(40)}"
         if await self._stores[process].download(old) != old.encode():
             self.faults.append(f"process {process} reads {old} wrongly")
-
-
-def local(folder: Path, prefix: str = "") -> dict[str, str]:
-    """Return the variables of a folder."""
-    return {f"{prefix}STORAGE_TYPE": "local", f"{prefix}LOCAL_STORAGE_PATH": str(folder / "storage")}
-
-
-def r2(server: str, prefix: str = "") -> dict[str, str]:
-    """Return the variables of the bucket."""
-    keys = {"R2_ACCESS_KEY_ID": "testing", "R2_SECRET_ACCESS_KEY": "testing", "R2_BUCKET_NAME": "documents"}
-    variables = {"STORAGE_TYPE": "r2", "R2_ENDPOINT_URL": server, **keys}
-    return {f"{prefix}{name}": value for name, value in variables.items()}
 
 
 MIRROR = {"STORAGE_WRAPPERS": "mirror", "STORAGE_MIRROR_FALLBACK": "0"}

@@ -15,6 +15,7 @@ import indiaai_storage_local.files
 from commands import call
 from indiaai_core import Platform, StorageService
 from motoserver import moto_server
+from stores import local, r2
 
 pytestmark = pytest.mark.anyio
 
@@ -44,18 +45,6 @@ def endpoint() -> Iterator[str]:
     """Return the address of an S3 server with an empty bucket."""
     with moto_server("documents") as address:
         yield address
-
-
-def local(folder: Path, prefix: str = "") -> dict[str, str]:
-    """Return the variables of a folder."""
-    return {f"{prefix}STORAGE_TYPE": "local", f"{prefix}LOCAL_STORAGE_PATH": str(folder / "storage")}
-
-
-def r2(endpoint: str, prefix: str = "") -> dict[str, str]:
-    """Return the variables of the bucket."""
-    keys = {"R2_ACCESS_KEY_ID": "testing", "R2_SECRET_ACCESS_KEY": "testing", "R2_BUCKET_NAME": "documents"}
-    variables = {"STORAGE_TYPE": "r2", "R2_ENDPOINT_URL": endpoint, **keys}
-    return {f"{prefix}{name}": value for name, value in variables.items()}
 
 
 def move(folder: Path, variables: dict[str, str], *places: str, status: int = 0) -> dict[str, Any]:
