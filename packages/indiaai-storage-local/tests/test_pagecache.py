@@ -54,6 +54,15 @@ async def test_a_small_object_needs_no_thread(service: LocalStorageService, http
     assert threads == []
 
 
+async def test_a_c_library_that_cannot_tell_is_not_asked(service: LocalStorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without preadv2(2), as on Alpine Linux before 3.20, threads read."""
+    monkeypatch.delattr(os, "RWF_NOWAIT", raising=False)
+
+    await service.upload("key", b"content")
+
+    assert await service.download("key") == b"content"
+
+
 async def test_what_is_not_there_is_looked_for_in_a_thread(service: LocalStorageService, threads: list[str]) -> None:
     """Only the disk can tell that there is no such object, or no such store."""
     with pytest.raises(ObjectNotFound):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import select
 import socket
 import threading
 import time
@@ -23,6 +25,7 @@ from test_lean import EMPTY, HELLO, cut_the_second, say_always
 pytestmark = pytest.mark.anyio
 
 SMALL = bytes(range(256)) * 16
+LARGE = SMALL * 3000
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "e"\r\nLast-Modified: Sat, 28 Feb 2026 23:59:58 GMT\r\n\r\n'
 
 
@@ -268,6 +271,26 @@ async def test_a_loop_without_readers_uses_threads(
     await service.upload("key", SMALL[::-1])
 
     assert await service.download("key") == SMALL[::-1]
+
+
+async def test_a_system_without_poll_selects(
+    server: R2Server, service: R2StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `select` has nothing but itself, as on Windows, small objects and parts go and come."""
+
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", refuse)
+    for name in ("poll", "POLLIN", "POLLOUT"):
+        monkeypatch.delattr(select, name)
+
+    for _ in range(2):  # on a new connection, and on one that was kept
+        await service.upload("small", SMALL)
+        await service.upload("large", io.BytesIO(LARGE))
+
+        assert await service.download("small") == SMALL
+        assert await service.download("large") == LARGE
 
 
 async def test_each_event_loop_may_ask(server: R2Server, service: R2StorageService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -16,7 +17,8 @@ Login = tuple[str, str, int]
 OWN_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 """Options that need nothing of redis-py."""
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+_UNIX = ("unix",) if hasattr(socket, "AF_UNIX") else ()  # Windows' Python has no such sockets
+SCHEMES = ("redis", "rediss", *_UNIX, "redis+sentinel", "rediss+sentinel")
 PORTS = {"redis": 6379, "rediss": 6379, "redis+sentinel": 26379, "rediss+sentinel": 26379}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,9 +63,9 @@ class Wire:
             writer.transport.abort()
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self.place is None:
+        host, port = self.place or ("", 0)
+        if sys.platform != "win32" and self.place is None:
             return await asyncio.open_unix_connection(self.address.path)
-        host, port = self.place
         context = await asyncio.to_thread(self._context) if self.address.is_tls else None  # it reads all known authorities
         reader, writer = await asyncio.open_connection(host, port, ssl=context)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

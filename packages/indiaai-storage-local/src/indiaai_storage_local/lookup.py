@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["Lookup", "find_lookup"]
@@ -17,6 +18,8 @@ _OPENAT2 = 437
 _AT_FDCWD = -100
 _NO_SYMLINKS, _CACHED = 0x04, 0x20
 _HOW = struct.Struct("=QQQ")
+_DIRECTORY, _NONBLOCK, _NOATIME = (getattr(os, name, 0) for name in ("O_DIRECTORY", "O_NONBLOCK", "O_NOATIME"))
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 class Lookup:
@@ -36,8 +39,8 @@ class Lookup:
         self._waiting = _typed(ctypes, ctypes.CDLL(None, use_errno=True))
         self._quick = _typed(ctypes, ctypes.PyDLL(None, use_errno=True))
         # Without O_NOATIME a read could note its time in the file system's journal, and wait until there is room.
-        self._file = _HOW.pack(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOATIME, 0, _NO_SYMLINKS | _CACHED)
-        self._folder = _HOW.pack(os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY, 0, _NO_SYMLINKS | _CACHED)
+        self._file = _HOW.pack(os.O_RDONLY | _CLOEXEC | _NONBLOCK | _NOATIME, 0, _NO_SYMLINKS | _CACHED)
+        self._folder = _HOW.pack(os.O_RDONLY | _CLOEXEC | _DIRECTORY, 0, _NO_SYMLINKS | _CACHED)
 
     def open(self, path: str, flags: int, *, mode: int = 0) -> int:
         """Return the descriptor of a file or directory.
@@ -50,7 +53,7 @@ class Lookup:
         Raises:
             OSError: It cannot be opened; ELOOP for a link.
         """
-        how = _HOW.pack(flags | os.O_CLOEXEC, mode, _NO_SYMLINKS)
+        how = _HOW.pack(flags | _CLOEXEC, mode, _NO_SYMLINKS)
         descriptor: int = self._waiting(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, _HOW.size)
         if descriptor < 0:
             number = self._get_errno()
@@ -69,19 +72,17 @@ class Lookup:
             OSError: It cannot be opened; ELOOP for a link.
         """
         descriptor: int = self._quick(_OPENAT2, _AT_FDCWD, os.fsencode(path), self._folder, _HOW.size)
-        return descriptor if descriptor >= 0 else self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        return descriptor if descriptor >= 0 else self.open(path, os.O_RDONLY | _DIRECTORY)
 
 
 def find_lookup(path: str) -> Lookup | None:
     """Return the system call if this system has it and lets us use it on an existing directory; None if not."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        lookup = Lookup()
-        os.close(lookup.open_folder(path))
-    except (OSError, AttributeError):
-        return None
-    return lookup
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            lookup = Lookup()
+            os.close(lookup.open_folder(path))
+            return lookup
+    return None
 
 
 def _typed(ctypes: Any, library: Any) -> Any:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Any
 
 from indiaai_storage_local.files import ObjectFile
 from indiaai_storage_local.lookup import Lookup
 
 __all__ = ["PageCache"]
+
+_os: Any = os  # of which other systems have less: none of this is called there
 
 _MAX_BYTES = 64 * 1024
 """The largest file that is read: its digest takes 40 to 150 µs, and the event loop is held up that long."""
@@ -27,7 +30,8 @@ class PageCache:
         """Read below the directory of the objects."""
         self._objects = os.fsencode(objects) + b"/"
         self._open = lookup.open_cached
-        self._is_able = True
+        # Python has it where the C library has preadv2(2): that of Alpine Linux had not before 3.20.
+        self._is_able = hasattr(os, "RWF_NOWAIT")
 
     def load(self, path: str, key: str) -> ObjectFile | None:
         """Return an object with its content, compared with its digest; None where a thread must see to it.
@@ -42,7 +46,7 @@ class PageCache:
             if found.st_size > _MAX_BYTES or not stat.S_ISREG(found.st_mode):
                 return None
             whole = bytearray(found.st_size)
-            if os.preadv(descriptor, [whole], 0, os.RWF_NOWAIT) < found.st_size:
+            if _os.preadv(descriptor, [whole], 0, _os.RWF_NOWAIT) < found.st_size:
                 return None
             return ObjectFile.find(whole, key)  # if it is damaged, the error is raised in a thread
         except OSError as error:

@@ -17,6 +17,7 @@ from indiaai_core import StorageError
 
 __all__ = ["Buffer", "FilePayload", "MemoryPayload", "Payload", "RegularFile"]
 
+_pread: Any = getattr(os, "pread", None)  # without it, as on Windows, files are streams
 _PIECE_BYTES = 256 * 1024
 # A digest lets other threads run from 2,048 bytes on, and then waits for its turn: longer than a short body takes.
 _STEP_BYTES, _SHORT_BYTES = 2047, 8 * 1024
@@ -174,7 +175,7 @@ class RegularFile:
         Raises:
             StorageError: They are not there any more.
         """
-        piece = os.pread(self._descriptor, size, self._start + start)
+        piece: bytes = _pread(self._descriptor, size, self._start + start)
         if len(piece) < size:
             raise self._changed()
         return piece

@@ -12,16 +12,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from threading import RLock, Thread
-
-try:
-    import fcntl
-except ImportError:  # Windows: everybody is first
-    fcntl = None  # type: ignore[assignment] # a module or nothing
+from typing import Any
 
 __all__ = ["Line"]
+
+fcntl: Any = import_module("fcntl") if os.name == "posix" else None  # on Windows everybody is first
 
 
 class Line:
@@ -85,7 +84,7 @@ class Line:
     def _stand(self, asked: SimpleQueue[bool]) -> None:
         # In a thread of its own: a lock of the kernel's that is waited for cannot be taken back.
         with suppress(OSError):
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
         while asked.get():
             self._flock(is_wanted=True)
             with self._guard:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -121,13 +122,13 @@ class PostgresqlServer:
         self._wait_until_it_answers(data / "postmaster.pid")
 
     def _become_nobody(self) -> dict[str, Any]:
-        if not hasattr(os, "geteuid") or os.geteuid() != 0:
-            return {}
-        import pwd
+        if sys.platform != "win32" and os.geteuid() == 0:
+            import pwd
 
-        nobody = pwd.getpwnam("nobody")
-        os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-        return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        return {}
 
     def _find_binaries(self, identity: dict[str, Any]) -> Path:
         from importlib.util import find_spec

@@ -16,6 +16,7 @@ __all__ = ["Channel", "Host", "Pool"]
 
 _RECEIVED_BYTES = 64 * 1024
 _LAST_WORDS_SECONDS = 1.0
+_POLLIN, _POLLOUT = (getattr(select, name, default) for name, default in (("POLLIN", 1), ("POLLOUT", 4)))
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -266,12 +267,12 @@ def _wait(connected: socket.socket, *, or_writable: bool = False, seconds: float
     if isinstance(connected, ssl.SSLSocket) and connected.pending():
         return True
     if not hasattr(select, "poll"):  # Windows
-        found = select.select([connected], [connected] if or_writable else [], [], seconds)
-        events = 1 if found[0] else 4 if found[1] else 0
+        received, sendable, _ = select.select([connected], [connected] if or_writable else [], [], seconds)
+        events = (_POLLIN if received else 0) | (_POLLOUT if sendable else 0)
     else:
         poller = select.poll()
-        poller.register(connected, select.POLLIN | (select.POLLOUT if or_writable else 0))
+        poller.register(connected, _POLLIN | (_POLLOUT if or_writable else 0))
         events = next((found for _, found in poller.poll(None if seconds is None else seconds * 1000)), 0)
     if or_writable and not events:
         raise TimeoutError
-    return bool(events & ~select.POLLOUT)
+    return bool(events & ~_POLLOUT)
