@@ -37,7 +37,7 @@ def make_task(name: str = "process", data: dict[str, Any] | None = None, **chang
     return replace(task, **changes)
 
 
-async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
     """Wait for a condition, and fail where it does not come true in time."""
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - conditions are of many kinds, and few tell when they come true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import anyio
 import pytest
@@ -62,11 +63,12 @@ async def test_a_thread_past_its_timeout_keeps_its_slot_until_it_ends(queue: Fak
 
 async def test_a_thread_that_ends_while_its_attempt_is_settled_frees_its_slot() -> None:
     """However the end of a late thread and of its settling fall together, the slot is free again, once."""
-    ends: list[threading.Event] = []
+    settling: set[str] = set()
 
     class Slow(FakeQueue):
         async def update_status(self, task_id: str | Task, status: TaskState | str, data: object = None) -> bool:
-            ends[-1].set()
+            assert isinstance(task_id, Task)
+            settling.add(task_id.id)
             await anyio.sleep(0.1)
             return await super().update_status(task_id, status, data)
 
@@ -74,16 +76,17 @@ async def test_a_thread_that_ends_while_its_attempt_is_settled_frees_its_slot() 
     worker = Worker(concurrency=1)
 
     @worker.task("slow", timeout=0.05, max_attempts=1)
-    def slow() -> None:
-        ends.append(threading.Event())
-        ends[-1].wait(5)
+    def slow(task: Task) -> None:
+        deadline = time.monotonic() + 5
+        while task.id not in settling and time.monotonic() < deadline:  # no event: its thread may be late to begin, too
+            time.sleep(0.001)
 
     for _ in range(3):
         await queue.enqueue("slow")
     async with worker.running(queue):
         await until(lambda: states(queue) == ["failed"] * 3)
 
-    assert len(ends) == 3
+    assert settling == {"task-1", "task-2", "task-3"}
 
 
 async def test_a_running_thread_s_task_is_not_given_back(queue: FakeQueue, worker: Worker) -> None:

@@ -46,7 +46,8 @@ class WritePromises:
 
         await service.upload("file", file)
 
-        assert await service.download("file") == pattern(300_000)
+        wrong = difference(await service.download("file"), pattern(300_000))
+        assert not wrong
         assert not file.closed
 
     @promise("S04", "An asynchronous stream is stored in its order, and its empty chunks add nothing.")
@@ -73,7 +74,8 @@ class WritePromises:
 
         await service.upload("replaced", b"short")
 
-        assert await service.download("replaced") == b"short"
+        wrong = difference(await service.download("replaced"), b"short")
+        assert not wrong
 
     @promise("S07", "An upload whose source fails raises what the source raised, and leaves the old object.")
     async def test_a_failing_source_leaves_the_old_object(self, service: StorageService) -> None:
@@ -86,7 +88,8 @@ class WritePromises:
                     await service.upload(key, failing_stream(pattern(size, salt=1), error))
                 assert raised.value is error, "what the source raised is to come out as it is, wrapped in nothing"
 
-        assert await service.download("kept") == b"old"
+        wrong = difference(await service.download("kept"), b"old")
+        assert not wrong
         assert not await service.exists("never")
 
     @promise("S08", "An upload that is cancelled leaves the old object.")
@@ -105,7 +108,8 @@ class WritePromises:
                 await started.wait()
                 group.cancel_scope.cancel()
 
-        assert await service.download("kept") == b"old"
+        wrong = difference(await service.download("kept"), b"old")
+        assert not wrong
 
     @promise("S09", "The address is the key's own and lasting: each upload gives the same, with no signature in it.")
     async def test_the_address_is_lasting(self, service: StorageService) -> None:
