@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from indiaai_storage_local.folders import Folder
+from indiaai_storage_local.folders import Folder, close
 
 __all__ = ["Anchors"]
 
@@ -31,7 +31,8 @@ class Anchors:
         """Remember that the names that lead to a folder are on the disk; the one known longest is forgotten for it."""
         if folder.descriptor is None:  # a system that cannot sync a name
             return
-        self._known[folder.path] = _Anchor(folder.identity(), os.dup(folder.descriptor))
+        with suppress(OSError):  # too many files are open, say: what is not remembered is synced once more
+            self._known[folder.path] = _Anchor(folder.identity(), os.dup(folder.descriptor))
         with suppress(StopIteration, RuntimeError):  # another thread forgets or remembers one: then the next call sees to it
             while len(self._known) > _MAX_FOLDERS:
                 self._known.pop(next(iter(self._known)), None)
@@ -41,7 +42,9 @@ class Anchors:
         if folder.descriptor is None:
             return True
         found = self._known.get(folder.path)
-        return found is not None and found.identity == folder.identity()
+        with suppress(OSError):
+            return found is not None and found.identity == folder.identity()
+        return False
 
     def clear(self) -> None:
         """Forget all."""
@@ -55,4 +58,4 @@ class _Anchor:
         self.identity, self._descriptor = identity, descriptor
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        close(self._descriptor)

@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
 from indiaai_storage_local.files import Digests, Label, ObjectFile, seal, write_all
+from indiaai_storage_local.folders import close
 from indiaai_storage_local.threads import DiskThreads
 from indiaai_storage_local.tree import Tree
 
@@ -103,12 +104,12 @@ class Draft:
             raise ObjectExists(self._key) from error
         self._close()
         if self._is_new:
-            self._tree.scratch.discard(self._path)
+            self.discard()
 
     def discard(self) -> None:
-        """Remove what was written, if it did not become the object."""
-        self._close()
-        with suppress(OSError):  # what stays is swept later; the fault that led here is the one to report
+        """Remove what was written, if it did not become the object, or keeps a name beside it."""
+        with suppress(OSError):  # what stays is swept later; the object is there, or the fault that led here is reported
+            self._close()
             if self._path:
                 self._tree.scratch.discard(self._path)
 
@@ -129,7 +130,9 @@ class Draft:
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        if descriptor >= 0 and self._tree.fsync:
+            close(descriptor)
+        elif descriptor >= 0:  # a network file system may say here that the disk is full
             os.close(descriptor)
 
 

@@ -23,6 +23,7 @@ import xxhash
 
 from indiaai_core.errors import StorageError
 from indiaai_core.storage import ObjectInfo
+from indiaai_storage_local.folders import close
 
 __all__ = ["Digests", "Label", "ObjectFile", "Reading", "corrupt", "seal", "write_all"]
 
@@ -128,7 +129,7 @@ class ObjectFile:
             file.require_size()
             return file
         except BaseException:
-            os.close(descriptor)
+            close(descriptor)
             raise
 
     @classmethod
@@ -247,7 +248,7 @@ class ObjectFile:
     def close(self) -> None:
         """Close the file. Calling it again does nothing."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)
             self._descriptor = -1
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-__all__ = ["FILE_FLAGS", "Folder", "require_regular"]
+__all__ = ["FILE_FLAGS", "Folder", "close", "require_regular"]
 
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd
 _FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -48,13 +49,13 @@ class Folder:
         return True
 
     def open_file(self, name: str, *, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
-        """Open a regular file in this folder and return its descriptor.
+        """Open a regular file in this folder, or make one, and return its descriptor.
 
         Raises:
             OSError: It cannot be opened, or it is a link or no regular file.
         """
         descriptor = os.open(self._at(name), flags | FILE_FLAGS, mode, dir_fd=self.descriptor)
-        return require_regular(descriptor, os.path.join(self.path, name))
+        return descriptor if flags & os.O_EXCL else require_regular(descriptor, os.path.join(self.path, name))
 
     def take(self, path: str, *, under: str, is_new: bool) -> None:
         """Give a file a place in this folder, in one step.
@@ -107,7 +108,7 @@ class Folder:
     def close(self) -> None:
         """Close the directory."""
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            close(self.descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +127,16 @@ class Folder:
 
 def require_regular(descriptor: int, path: str) -> int:
     """Return the descriptor if it is a regular file's; close it and raise OSError if not."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(22, "Not a regular file", path)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Not a regular file", path)
+    except OSError:
+        close(descriptor)
+        raise
     return descriptor
+
+
+def close(descriptor: int) -> None:
+    """Close what was only read, or is on the disk or not wanted any more: whatever the system says of it, nothing is lost."""
+    with suppress(OSError):
+        os.close(descriptor)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from indiaai_storage_local.folders import FILE_FLAGS, Folder
+from indiaai_storage_local.folders import FILE_FLAGS, Folder, close
 from indiaai_storage_local.lookup import Lookup
 
 try:
@@ -51,10 +51,16 @@ class Scratch:
             # each time, for a second sweeper may still be about to remove what had the last one.
             name = f"{os.getpid()}-{hashlib.sha256(b'%b%d' % (self._seed, next(self._counter))).hexdigest()[:16]}"
             descriptor = self._open(name, mode)
-            # A sweeper that came between the two calls held the lock and removed the file: then another is made.
-            if _lock(descriptor, wait=True) is False or os.fstat(descriptor).st_nlink:
-                return f"{self._path}/{name}", descriptor
-            os.close(descriptor)
+            path = f"{self._path}/{name}"
+            try:
+                # A sweeper that came between the two calls held the lock and removed the file: then another is made.
+                if _lock(descriptor, wait=True) is False or os.fstat(descriptor).st_nlink:
+                    return path, descriptor
+            except OSError:
+                close(descriptor)
+                self.discard(path)
+                raise
+            close(descriptor)
 
     def holds(self, path: str) -> bool:
         """Return whether a file is still there."""
@@ -89,7 +95,7 @@ def _remove_if_free(folder: Folder, name: str) -> None:
         if _lock(descriptor, wait=False):
             folder.remove(name)
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:

@@ -19,7 +19,7 @@ from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage import ObjectInfo, normalize_key
 from indiaai_storage_local.anchors import Anchors
 from indiaai_storage_local.files import ObjectFile
-from indiaai_storage_local.folders import FILE_FLAGS, Folder, require_regular
+from indiaai_storage_local.folders import FILE_FLAGS, Folder, close, require_regular
 from indiaai_storage_local.layout import decode_name, encode_key, encode_part, is_folder, key_of, plain_path
 from indiaai_storage_local.lookup import Lookup, find_lookup
 from indiaai_storage_local.pagecache import PageCache
@@ -148,7 +148,7 @@ class Tree:
         try:
             os.write(descriptor, b"\0")
         finally:
-            os.close(descriptor)
+            close(descriptor)
             self.scratch.discard(path)
         with Folder(self.root) as root:
             read_secret(root)
@@ -166,7 +166,7 @@ class Tree:
         for attempt in range(_ATTEMPTS):
             with suppress(FileNotFoundError), self._make_way(tuple(folders)) as folder:
                 folder.take(path, under=leaf, is_new=is_new)
-                self._sync(folder)
+                self._confirm(folder, f"store {key!r}")
                 return
             if attempt and not self.scratch.holds(path):
                 break
@@ -178,7 +178,7 @@ class Tree:
         try:
             with self._walk(tuple(folders)) as folder:
                 folder.remove(leaf)
-                self._sync(folder)
+                self._confirm(folder, f"delete {key!r}")
         except FileNotFoundError:
             return False
         with suppress(OSError):  # the first that is not empty, or that somebody else removed, ends it
@@ -214,19 +214,20 @@ class Tree:
         with Folder(self.root) as root:
             return keep_secret(root, self.scratch, fsync=self.fsync)
 
-    def fault(self, action: str, error: OSError) -> BackendUnavailable | StorageError:
+    def fault(
+        self, action: str, error: OSError, *, left: str = "what was stored before is unchanged"
+    ) -> BackendUnavailable | StorageError:
         """Return what the caller is told of a failed system call: whether a retry may help is its class."""
         kind = BackendUnavailable if error.errno in _PASSING else StorageError
         return kind(
             f"The directory in {self.variable} ({self.root}) failed to {action}: {error.strerror}. "
-            "See to its disk, its owner and its permissions; what was stored before is unchanged."
+            f"See to its disk, its owner and its permissions; {left}."
         )
 
     def _make_root(self) -> None:
         # Also where it is there: another process may have made it a moment ago, and not synced its name yet.
         unsynced, path = [self.root], self.root
-        while not os.path.isdir(path):
-            path = os.path.dirname(path)
+        while not os.path.isdir(path) and path != (path := os.path.dirname(path)):
             unsynced.append(path)
         os.makedirs(self.root, exist_ok=True)
         for path in unsynced:
@@ -281,10 +282,17 @@ class Tree:
             with folder as parent:
                 is_made = parent.make(name)
                 folder = Folder(name, parent=parent)
-                if self.fsync and (is_made or not self._anchors.holds(folder)):
-                    parent.sync()
-                    self._anchors.hold(folder)
+                self._anchor(folder, parent, is_made=is_made)
         return folder
+
+    def _anchor(self, folder: Folder, parent: Folder, *, is_made: bool) -> None:
+        try:
+            if self.fsync and (is_made or not self._anchors.holds(folder)):
+                parent.sync()
+                self._anchors.hold(folder)
+        except OSError:
+            folder.close()
+            raise
 
     def _entries(self, names: tuple[str, ...]) -> Iterator[str]:
         with suppress(FileNotFoundError), self._walk(names) as folder:
@@ -295,6 +303,14 @@ class Tree:
         if key is not None:
             with suppress(ObjectNotFound):  # deleted since its folder was read
                 yield self.stat(key)
+
+    def _confirm(self, folder: Folder, action: str) -> None:
+        # To take it back would be another change that the disk does not confirm, and by now could hit another's upload.
+        try:
+            self._sync(folder)
+        except OSError as error:
+            left = "it is done, but a power cut may undo it: repeat the call when the disk works"
+            raise self.fault(action, error, left=left) from error
 
     def _sync(self, folder: Folder) -> None:
         if self.fsync:
