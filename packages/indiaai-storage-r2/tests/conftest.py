@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -135,11 +135,22 @@ def moto_bucket(moto_address: str) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def rclone_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Host and port of `rclone serve s3`: signatures checked, conditions ignored."""
+    with _rclone(tmp_path_factory.mktemp("rclone")) as address:
+        yield address
+
+
+@pytest.fixture
+def run_rclone() -> Callable[[Path], AbstractContextManager[str]]:
+    """Start an rclone of the test's own, on a folder, for as long as a block lasts, and give its host and port."""
+    return _rclone
+
+
+@contextmanager
+def _rclone(folder: Path) -> Iterator[str]:
     program = shutil.which("rclone", path=sysconfig.get_path("scripts")) or "rclone"
-    folder = tmp_path_factory.mktemp("rclone")
     key = make_settings("http://localhost").access_key_id
     options = ("--auth-key", f"{key},{SECRET}", "--addr", "127.0.0.1:{port}", "--config", str(folder / "none"))
-    (folder / "store").mkdir()
+    (folder / "store").mkdir(exist_ok=True)
     with _serving(program, "serve", "s3", *options, str(folder / "store")) as address:
         yield address
 
@@ -165,7 +176,7 @@ def _serving(*command: str) -> Iterator[str]:
         _wait_for(process, port)
         yield f"127.0.0.1:{port}"
     finally:
-        process.terminate()
+        process.kill()
         process.wait(10)
 
 

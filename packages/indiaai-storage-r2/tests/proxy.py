@@ -96,13 +96,12 @@ Mishap = Callable[[Exchange], bool]
 class FaultProxy:
     """Listens on a port of its own and passes on to a store what `choose` does not spoil.
 
-    Args:
-        store: Host and port of the store.
+    Attributes:
+        store: Host and port of the store; another one is for the connections to come.
     """
 
     def __init__(self, store: str) -> None:
-        host, _, port = store.rpartition(":")
-        self._store = (host, int(port))
+        self.store = store
         self.choose: Callable[[str], Mishap | None] = lambda _: None
         self.lines: list[str] = []
         self.lost_creations = 0  # of uploads whose ids the client will never know
@@ -162,7 +161,8 @@ class FaultProxy:
             threading.Thread(target=self._serve, args=[client], name="fault-proxy-connection", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError, EOFError), socket.create_connection(self._store, 20) as store:
+        host, _, port = self.store.rpartition(":")
+        with suppress(OSError, EOFError), socket.create_connection((host, int(port)), 20) as store:
             for connection in (client, store):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while head := _read_head(client):

@@ -111,6 +111,19 @@ async def test_a_source_that_is_replaced_before_its_copy_is_an_error(server: R2S
     assert "/bucket/target" not in server.objects
 
 
+@pytest.mark.usefixtures("small_limit")
+@pytest.mark.parametrize("content", [b"content", LARGE], ids=["whole", "parts"])
+async def test_an_error_behind_a_200_is_no_copy(server: R2Server, service: R2StorageService, content: bytes) -> None:
+    """What is answered 200, with an error or with somebody else's page behind it, was not copied and is asked for again."""
+    await service.upload("source", content)
+    said = (b"<?xml version='1.0'?>\n<Error><Code>InternalError</Code></Error>", b"<html>Sign in</html>", b"")
+    server.faults = [Fault("PUT", answer=Answer(200, {"Content-Type": "application/xml"}, body)) for body in said]
+
+    await service.copy("source", "target")
+
+    assert server.objects["/bucket/target"].content == content
+
+
 async def test_a_copy_with_other_bytes_is_caught(server: R2Server, make_service: ServiceMaker) -> None:
     """An ETag that is not the source's fails the copy."""
     wrong = Answer(200, {}, f"<CopyObjectResult><ETag>&quot;{'0' * 32}&quot;</ETag></CopyObjectResult>".encode())

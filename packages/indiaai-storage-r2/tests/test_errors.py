@@ -54,6 +54,55 @@ async def test_a_refusal_names_the_variable(server: R2Server, service: R2Storage
     assert of_a_call.value.__cause__ is not None
 
 
+@pytest.mark.parametrize(("answer", "variable"), SETTINGS, ids=[f"{answer.body[:45]!r}" for answer, _ in SETTINGS])
+async def test_a_refusal_without_words_is_explained(
+    server: R2Server, make_service: ServiceMaker, answer: Answer, *, variable: str, plane: str
+) -> None:
+    """An answer to HEAD has no body: where one is refused, a GET of the same object tells why, and names the same variable."""
+    service = make_service(server.endpoint, data_plane=plane)
+    for call in (service.exists("key"), service.delete("key"), service.copy("key", "other")):
+        server.faults = [Fault(method, answer=answer) for method in ("HEAD", "GET", "GET")]
+        with pytest.raises(ConfigurationError) as raised:
+            await call
+        assert [fault.variable for fault in raised.value.faults] == [variable]
+
+
+async def test_a_refusal_that_nothing_explains_is_one(server: R2Server, service: R2StorageService) -> None:
+    """Where HEAD is refused and GET is not, or fails, the refusal of HEAD is what is told."""
+    await service.upload("key", b"content")
+    server.faults = [Fault("HEAD", answer=refusal(400, "Odd")), Fault("HEAD", answer=refusal(400, "Odd"))]
+    server.faults += [Fault("GET"), *(Fault("GET", answer=refusal(500, "InternalError")) for _ in range(99))]
+
+    for _ in range(2):
+        with pytest.raises(RequestRefused, match="HeadObject") as raised:
+            await service.stat("key")
+        assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_a_setting_s_fault(
+    server: R2Server, make_service: ServiceMaker, *, status: int, plane: str
+) -> None:
+    """Where the endpoint sends one elsewhere, nobody goes there: the error says where to, without what was signed."""
+    service = make_service(server.endpoint, data_plane=plane)
+    answer = Answer(status, {"Location": "https://other.example:8443/bucket/key?X-Amz-Signature=0123"})
+    calls = (
+        service.upload("key", b"content"),
+        service.upload("key", bytes(6 * 1024 * 1024)),
+        service.download("key"),
+        service.stat("key"),
+        service.copy("key", "other"),
+        anext(aiter(service.list())),
+        service.check(),
+    )
+
+    for call in calls:
+        server.faults = [Fault(method, answer=answer) for method in ("HEAD", "GET", "GET", "PUT", "POST", "DELETE")]
+        with pytest.raises(ConfigurationError, match=r"https://other\.example:8443[^/]") as raised:
+            await call
+        assert [fault.variable for fault in raised.value.faults] == ["R2_ENDPOINT_URL"]
+
+
 async def test_a_refusal_names_the_variable_of_its_instance(
     server: R2Server, monkeypatch: pytest.MonkeyPatch, make_service: ServiceMaker
 ) -> None:

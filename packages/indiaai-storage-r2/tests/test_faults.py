@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from conftest import ServiceMaker
-from indiaai_core import BackendUnavailable, ObjectExists
+from indiaai_core import BackendUnavailable, ObjectExists, StorageError
 from indiaai_storage_r2 import R2StorageService
 from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
@@ -282,6 +282,43 @@ async def test_a_cut_download_never_mixes_versions(
     server.faults = [Fault("GET", cut_answer_after=5 * MIB, then=lambda: server.objects.update({"/bucket/key": other}))]
 
     with pytest.raises(BackendUnavailable, match="was replaced"):
+        await service.download("key")
+
+
+OTHER_RANGES = {
+    "another begin": ((2, 5), "bytes 0-2/10", b"abc"),
+    "more": ((2, 5), "bytes 2-9/10", b"cdefghij"),
+    "fewer": ((2, 5), "bytes 2-3/10", b"cd"),
+    "fewer than it says": ((2, 5), "bytes 2-4/10", b"cd"),
+    "not to the end": ((2, None), "bytes 2-4/10", b"cde"),
+    "not to its end": ((2, 50), "bytes 2-4/10", b"cde"),
+    "no range": ((2, 5), None, b"abcdefghij"),
+    "no number": ((2, 5), "bytes 2-x/10", b"cde"),
+    "a range that was not asked for": ((0, None), "bytes 0-3/10", b"abcd"),
+}
+
+
+@pytest.mark.parametrize(("asked", "told", "body"), OTHER_RANGES.values(), ids=OTHER_RANGES)
+async def test_other_bytes_than_were_asked_for_are_an_error(
+    server: R2Server, service: R2StorageService, *, asked: tuple[int, int | None], told: str | None, body: bytes
+) -> None:
+    """An answer that brings another range, whatever it says of it, is never given for the one that was asked for."""
+    headers = {"ETag": '"0"', **({"Content-Range": told} if told else {})}
+    server.faults = [Fault("GET", answer=Answer(206, headers, body))]
+
+    with pytest.raises(StorageError, match="another range"):
+        _ = [chunk async for chunk in service.stream("key", start=asked[0], end=asked[1])]
+
+
+@pytest.mark.parametrize("told", ["4-6/7", "4-12/13"])
+async def test_a_cut_download_does_not_change_its_length(server: R2Server, service: R2StorageService, told: str) -> None:
+    """What continues an object that carries no digest has to end where the object did."""
+    server.objects["/bucket/key"] = StoredObject(b"abcdefghij", {}, "0" * 32)
+    headers = {"ETag": f'"{"0" * 32}"', "Content-Range": f"bytes {told}"}
+    body = b"efghijklm"[: int(told.partition("/")[2]) - 4]
+    server.faults = [Fault("GET", cut_answer_after=4), Fault("GET", answer=Answer(206, headers, body))]
+
+    with pytest.raises(StorageError, match="another range"):
         await service.download("key")
 
 

@@ -55,6 +55,17 @@ async def test_a_list_that_cannot_go_on_is_an_error(server: R2Server, make_servi
         await keys(make_service(server.endpoint))
 
 
+async def test_a_list_that_goes_on_where_it_was_is_an_error(server: R2Server, make_service: ServiceMaker) -> None:
+    """A store that gives the same mark again and again is not asked for ever."""
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>here</NextContinuationToken>"
+    server.faults = [Fault("GET", answer=page("a", more=more)) for _ in range(9)]
+
+    with pytest.raises(BackendUnavailable, match="how its list goes on"):
+        await keys(make_service(server.endpoint, retry_seconds=0))
+
+    assert server.methods() == ["GET", "GET"]
+
+
 async def test_no_more_is_asked_for_than_is_wanted(server: R2Server, service: R2StorageService) -> None:
     """A limit is the size of the page, and a list that is left early asks for no other one."""
     for name in "abc":

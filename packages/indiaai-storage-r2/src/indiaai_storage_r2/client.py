@@ -224,29 +224,20 @@ class Connection:
                     client.close()
 
     def _request(self, request: Callable[[S3Client], T], key: str) -> T:
-        client = self.client()
-        try:
-            return request(client)
-        except client_errors() as error:
-            raise translate(error, key=key, settings=self.settings) from error
-        except KeyError as error:
-            raise self._not_a_store(error) from error
+        return self._make(self.client(), request, key)
 
     def ask(self, request: Callable[[S3Client], T], key: str = "") -> T:
         """Make a request of the data plane, once, in this very thread; raises what `exchange` raises."""
-        client = self.data_client()
-        if client is self._client:
-            return self._request(request, key)
+        return self._make(self.data_client(), request, key)
+
+    def _make(self, client: S3Client, request: Callable[[S3Client], T], key: str) -> T:
+        failures = client_errors() if client is self._client else (Refused, Unanswered)
         try:
             return request(client)
-        except (Refused, Unanswered) as error:
+        except failures as error:
             raise translate(error, key=key, settings=self.settings) from error
-        except KeyError as error:
-            raise self._not_a_store(error) from error
-
-    def _not_a_store(self, error: KeyError) -> BackendUnavailable:
-        # Something between us and the store answered in its place.
-        return BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.")
+        except KeyError as error:  # something between us and the store answered in its place
+            raise BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.") from error
 
 
 def whole_head(answer: Any) -> Any:
@@ -307,6 +298,7 @@ def _make_client(settings: R2Settings) -> S3Client:
     # R2 never answers 100: the client would wait a second before each body, over TLS 1.3 a minute, and then fail.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+    client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
     require_whole_heads(client)
     return client
 
@@ -329,6 +321,11 @@ def _make_config(settings: R2Settings) -> Config:
         use_fips_endpoint=False,
         use_dualstack_endpoint=False,
     )
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    # For AWS's regions: botocore asks HEAD of the bucket where to go, and where that is redirected too, asks again for ever.
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _add_content_md5(params: dict[str, Any], **_: object) -> None:

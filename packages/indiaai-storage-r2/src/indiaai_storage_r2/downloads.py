@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = ["DamagedObject", "Reader"]
 
 
 _PIECE_BYTES = 256 * 1024
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 class DamagedObject(BackendUnavailable):
@@ -119,14 +121,26 @@ class Reader:
         etag = answer["ETag"].strip('"')
         if self._etag and etag != self._etag:  # a store that does not know If-Match
             raise RequestRefused("Another version was answered.", code="PreconditionFailed", status=412)
-        if self._has_range() and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
+        end = self._position + answer["ContentLength"]
+        if not self._is_asked(answer.get("ContentRange"), end=end):
             raise RequestRefused(f"The store answered another range of {self._key!r}.", code="InvalidRange", status=200)
         if self._is_whole and not self._etag:
             self._check = expected_digest(etag, answer.get("Metadata", {}))
-        self._etag = etag
-        self._length = self._position + answer["ContentLength"]
+        self._etag, self._length = etag, end
         if not self._room:
             self._room = memoryview(bytearray(min(_PIECE_BYTES, answer["ContentLength"])))
+
+    def _is_asked(self, told: str | None, *, end: int) -> bool:
+        # What an answer brings has to be what was asked for, to the byte, and after a cut just what was left.
+        if self._length not in (None, end):
+            return False
+        if not self._has_range():
+            return told is None
+        found = _RANGE.fullmatch(told or "")
+        if found is None or (int(found[1]), int(found[2]) + 1) != (self._position, end):
+            return False
+        size = int(found[3]) if found[3] != "*" else end
+        return end == (size if self._end is None else min(self._end, size))
 
     def _advance(self, block: memoryview) -> None:
         self._position += len(block)

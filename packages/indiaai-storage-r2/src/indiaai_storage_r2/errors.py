@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ _SETTINGS = {
         "a store that takes the region 'auto'",
         "set R2_ENDPOINT_URL to R2's, or a store like it",
     ),
+    "Redirect": ("R2_ENDPOINT_URL", "the store itself, which answers", "set it to where this points, if you trust that"),
     "AccessDenied": _RIGHTS,
     "403": _RIGHTS,
 }
@@ -151,27 +153,36 @@ def _translate_answer(error: Exception, response: dict[str, Any], *, key: str, s
     status = int(metadata.get("HTTPStatusCode") or 0)
     code = str(details.get("Code") or status)
     said = f"{code} ({status})" + (f": {details['Message']}" if details.get("Message") else "")
+    headers = metadata.get("HTTPHeaders") or {}
     asked = f"{getattr(error, 'operation_name', 'The request')} for {key!r}" if key else "The request"
     if key and status == 404 and code in ("NoSuchKey", "NotFound", "404"):
         return ObjectNotFound(key)
     if code in _PASSING or status in (408, 429) or (status >= 500 and status not in _LASTING_STATUS):
         return BackendUnavailable(
             f"{settings.endpoint} cannot do it now: {asked} was answered {said}. Try again later.",
-            retry_after=_retry_after(status, metadata.get("HTTPHeaders") or {}),
+            retry_after=_retry_after(status, headers),
         )
     if code == "InvalidArgument" and "access key" in said:  # R2's word for an id of another length than its own have
         code = "InvalidAccessKeyId"
+    if 300 <= status < 400:
+        code, said = "Redirect", f"{said}, which points to {_origin(headers.get('location', ''))}"
     if code in _SETTINGS:
-        variable, expected, remedy = map(settings.variables, _SETTINGS[code])
-        found = f"{settings.endpoint} answers {said}"
         seconds = clock_skew(response) if _SETTINGS[code] is _CLOCK else None
-        if seconds is not None:
-            found += f"; {describe_skew(seconds)}"
-        fault = Fault(variable, found, expected, remedy.format(bucket=settings.bucket_name))
+        fault = _find_fault(code, said if seconds is None else f"{said}; {describe_skew(seconds)}", settings)
         return ConfigurationError(f"{asked} was refused. {fault}.", faults=[fault])
     if code in _TOO_MUCH:
         return InvalidRequest(f"{asked} was refused: {said}. It is larger than the store allows.")
     return RequestRefused(f"{asked} was refused by {settings.endpoint}: {said}.", code=code, status=status)
+
+
+def _find_fault(code: str, said: str, settings: R2Settings) -> Fault:
+    variable, expected, remedy = map(settings.variables, _SETTINGS[code])
+    return Fault(variable, f"{settings.endpoint} answers {said}", expected, remedy.format(bucket=settings.bucket_name))
+
+
+def _origin(address: str) -> str:
+    found = re.match(r"https?://[^/?#@]+", address)  # without path and query, in which a signature may be
+    return found[0] if found else "no other address"
 
 
 def clock_skew(response: Mapping[str, Any]) -> float | None:

@@ -47,7 +47,7 @@ async def _entries(connection: Connection, prefix: str, *, page_size: int) -> As
             yield entry
         if not page.get("IsTruncated"):
             return
-        if not page.get("NextContinuationToken"):
+        if page.get("NextContinuationToken") in (None, "", parameters.get("ContinuationToken")):
             raise BackendUnavailable(f"{connection.settings.endpoint} does not tell how its list goes on. List again.")
         parameters["ContinuationToken"] = page["NextContinuationToken"]
 

@@ -242,7 +242,7 @@ class R2StorageService(StorageService):
             ConfigurationError: It refuses: the bucket, the token or its rights are wrong.
         """
         try:
-            await self._ask_for_nothing()
+            await self._ask_for_a_byte(_NO_SUCH_KEY)
         except RequestRefused as refusal:
             raise ConfigurationError(f"{refusal} Check the settings {self.settings.variables('R2_…')}.") from refusal.__cause__
         except ConfigurationError as refusal:
@@ -292,16 +292,24 @@ class R2StorageService(StorageService):
             # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
             if not self._connection.has_bucket:
                 with suppress(StorageError, BackendUnavailable):
-                    await self._ask_for_nothing()
+                    await self._ask_for_a_byte(_NO_SUCH_KEY)
+            raise
+        except (ConfigurationError, RequestRefused):
+            with suppress(BackendUnavailable):  # the answer to a GET says why
+                await self._ask_for_a_byte(key)
             raise
 
     def _about(self, operation: str, key: str) -> tuple[str, dict[str, Any]]:
         return operation, {"Bucket": self._bucket, "Key": key}
 
-    async def _ask_for_nothing(self) -> None:
-        ask: Any = {"Bucket": self._bucket, "Key": _NO_SUCH_KEY, "Range": "bytes=0-0"}
+    async def _ask_for_a_byte(self, key: str) -> None:
+        ask: Any = {"Bucket": self._bucket, "Key": key, "Range": "bytes=0-0"}
+
+        def read(client: S3Client) -> None:
+            client.get_object(**ask)["Body"].close()
+
         with suppress(ObjectNotFound):
-            await self._connection.exchange(lambda client: client.get_object(**ask), key=_NO_SUCH_KEY, retries=_CHECK_RETRIES)
+            await self._connection.exchange(read, key=key, retries=_CHECK_RETRIES)
         self._connection.has_bucket = True
 
     async def _sign(self, operation: str, file_key: str, expires_in: int, **parameters: str) -> str:

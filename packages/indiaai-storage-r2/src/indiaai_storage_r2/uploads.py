@@ -165,7 +165,8 @@ class Upload:
             return
         if is_taken or (self._condition and found):
             raise ObjectExists(self._key) from refusal
-        raise BackendUnavailable(f"Somebody else has ended the upload of {self._key!r}. Upload it again.") from refusal
+        ended = f"The store has no upload of {self._key!r} any more: it was started again, or somebody else has ended it."
+        raise BackendUnavailable(f"{ended} Upload it again.") from refusal
 
 
 async def _chain(first: list[Payload], *, rest: AsyncGenerator[Payload, None]) -> AsyncGenerator[Payload, None]:

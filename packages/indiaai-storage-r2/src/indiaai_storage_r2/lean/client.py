@@ -220,15 +220,9 @@ class LeanClient:
         except BaseException:
             channel.close()
             raise
-        if head.status >= 300:
-            raise read_refusal(asked.name, head, content=_read_rest(body))
-        answer = read_members(head)
-        if asked.method == "GET":
-            answer["Body"] = body
-        elif asked.method == "POST":
-            answer.update(read_result(asked.name, head, content=_read_rest(body)))
-        else:
-            _read_rest(body)
+        if asked.method == "GET" and head.status < 300:
+            return {**read_members(head), "Body": body}
+        answer = _conclude(asked, head, _read_rest(body))
         if not is_whole:
             raise Unanswered("the answer came before all bytes were sent")
         return answer
