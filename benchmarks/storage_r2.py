@@ -17,7 +17,7 @@ from pathlib import Path
 
 from storage.bucket_phases import PHASES, Setting
 from storage.bucket_worker import serve_bucket
-from storage.buckets import BUCKETS
+from storage.buckets import BUCKETS, COMPARED
 from storage.samples import Samples
 
 OWN_ENVIRONMENT = ("aioboto3",)
@@ -33,9 +33,9 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="one short round of the contenders that an aim names, without the streams over http",
     )
-    parser.add_argument("--large", action="store_true", help="streams of 4 GiB, to and from a server that keeps nothing")
+    parser.add_argument("--large", action="store_true", help="streams of 4 GiB too, to and from a server that keeps nothing")
     parser.add_argument("--phases", nargs="*", choices=list(PHASES), default=[])
-    parser.add_argument("--contenders", nargs="*", choices=list(BUCKETS), default=[])
+    parser.add_argument("--contenders", nargs="*", choices=sorted(BUCKETS.keys() - COMPARED), default=[])
     parser.add_argument("--seconds", type=float, default=1.2, help="how long a cell of small objects lasts")
     parser.add_argument("--json", type=Path, help="a file for every figure")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
 def default_phases(asked: argparse.Namespace) -> list[str]:
     """Return the phases that are run where none is named."""
     left_out = {"streams"} if asked.quick else set()
-    return [name for name in PHASES if name not in left_out and (name != "large" or asked.large)]
+    return [name for name in PHASES if name not in left_out and (asked.large or not name.startswith("large"))]
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     if asked.worker:
         asyncio.run(serve_bucket(asked.worker, asked.options))
         return
-    everybody = CORE if asked.quick else [name for name in BUCKETS if name not in OWN_ENVIRONMENT]
+    everybody = CORE if asked.quick else [name for name in BUCKETS if name not in (*OWN_ENVIRONMENT, *COMPARED)]
     samples = Samples()
     shared_memory = "/dev/shm"  # noqa: S108 - a file system in memory, in which a folder of our own is made
     with tempfile.TemporaryDirectory(dir=shared_memory if os.access(shared_memory, os.W_OK) else None) as folder:

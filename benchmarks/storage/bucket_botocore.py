@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from storage.bucket_client import CONNECTIONS, MIB, PARALLEL_PARTS, PART_BYTES, THREADS, Bucket, Pipe, Target
+from storage.bucket_client import CONNECTIONS, MIB, PARALLEL_PARTS, PART_BYTES, THREADS, Bucket, ComparedBucket, Pipe, Target
 
-__all__ = ["Aioboto3Bucket", "AiobotocoreBucket", "Boto3Bucket", "S3fsBucket"]
+__all__ = ["Aioboto3Bucket", "AiobotocoreBucket", "Boto3Bucket", "ComparedBoto3Bucket", "S3fsBucket"]
 
 # As R2 wants it, and cheaper than the default.
 _CHECKSUMS = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
@@ -73,17 +73,25 @@ class Boto3Bucket(Bucket):
         """Let s3transfer read from the iterator."""
         return await self._run(self.client.upload_fileobj, Pipe(chunks()), self.bucket, key, Config=self.transfer)
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces; its transfers fetch parts at once, but for a file, and not for who wants them in order."""
-        body, size = (await self._run(self.client.get_object, Bucket=self.bucket, Key=key))["Body"], 0
-        while chunk := await self._run(body.read, MIB):
-            size += len(chunk)
-        return size
+        body = (await self._run(self.client.get_object, Bucket=self.bucket, Key=key))["Body"]
+        while piece := await self._run(body.read, MIB):
+            yield piece
 
     async def close(self) -> None:
         """Close client and threads."""
         self.client.close()
         self.threads.shutdown()
+
+
+class ComparedBoto3Bucket(ComparedBucket, Boto3Bucket):
+    """The same, compared."""
+
+    async def etag(self, key: str) -> str:
+        """Ask for the ETag, without quotes."""
+        found: str = (await self._run(self.client.head_object, Bucket=self.bucket, Key=key))["ETag"]
+        return found.strip('"')
 
 
 class AiobotocoreBucket(Bucket):
@@ -157,11 +165,12 @@ class AiobotocoreBucket(Bucket):
         parts.sort(key=lambda entry: entry["PartNumber"])
         return await self.client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces."""
         answer = await self.client.get_object(Bucket=self.bucket, Key=key)
         async with answer["Body"] as body:
-            return sum([len(chunk) async for chunk in body.iter_chunks(MIB)])
+            async for piece in body.iter_chunks(MIB):
+                yield piece
 
     async def close(self) -> None:
         """Leave the client."""
@@ -220,12 +229,11 @@ class S3fsBucket(Bucket):
         """Store the file."""
         return await self.files._put_file(path, f"{self.bucket}/{key}", chunksize=PART_BYTES)
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces."""
-        file, size = await self.files.open_async(f"{self.bucket}/{key}", "rb"), 0
-        while chunk := await file.read(MIB):
-            size += len(chunk)
-        return size
+        file = await self.files.open_async(f"{self.bucket}/{key}", "rb")
+        while piece := await file.read(MIB):
+            yield piece
 
     async def close(self) -> None:
         """Close its session."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from io import RawIOBase
+from pathlib import Path
 from typing import ClassVar
 
-__all__ = ["CONNECTIONS", "MIB", "PARALLEL_PARTS", "PART_BYTES", "THREADS", "Bucket", "Pipe", "Target", "asynchronous"]
+from indiaai_storage_r2.digests import PartsDigest, require_etag
+
+__all__ = ["CONNECTIONS", "MIB", "PARALLEL_PARTS", "PART_BYTES", "THREADS"]
+__all__ += ["Bucket", "ComparedBucket", "Pipe", "Target", "asynchronous"]
 
 MIB = 1024 * 1024
 PART_BYTES = 16 * MIB
@@ -59,13 +64,67 @@ class Bucket(ABC):
         """Store what an iterator gives, whose length nobody knows."""
         raise NotImplementedError
 
+    def pieces(self, key: str) -> AsyncIterator[bytes]:
+        """Read an object from end to end, in one stream."""
+        raise NotImplementedError
+
     async def drain(self, key: str) -> int:
         """Read an object from end to end, keeping nothing, and return its length."""
-        raise NotImplementedError
+        return sum([len(piece) async for piece in self.pieces(key)])
 
     async def close(self) -> None:
         """Close the client."""
         return
+
+
+class ComparedBucket(Bucket):
+    """A client of which no byte goes unseen: what an application has to write for the promise that ours makes.
+
+    The bytes go through the MD5s that the ETag is made of, and that is compared with the store's. `rclone serve s3` tells
+    another one later, so that what comes down has nothing to be compared with, for ours neither, and is left out.
+    """
+
+    async def etag(self, key: str) -> str:
+        """Ask for the ETag, without quotes."""
+        raise NotImplementedError
+
+    async def put_file(self, key: str, path: str) -> None:
+        """Digest the file in a thread while it is sent."""
+        digest = PartsDigest(PART_BYTES)
+        await asyncio.gather(super().put_file(key, path), asyncio.to_thread(_digest_file, digest, path))
+        await self._compare(key, digest)
+
+    async def put_chunks(self, key: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+        """Digest each chunk before it is sent."""
+        digest = PartsDigest(PART_BYTES)
+
+        def digested() -> Iterator[bytes]:
+            for chunk in chunks():
+                digest.update(chunk)
+                yield chunk
+
+        await super().put_chunks(key, digested)
+        await self._compare(key, digest)
+
+    async def drain(self, key: str) -> int:
+        """Digest each piece in a thread."""
+        if "-" not in await self.etag(key):
+            raise NotImplementedError
+        digest, size = PartsDigest(PART_BYTES), 0
+        async for piece in self.pieces(key):
+            await asyncio.to_thread(digest.update, piece)
+            size += len(piece)
+        await self._compare(key, digest)
+        return size
+
+    async def _compare(self, key: str, digest: PartsDigest) -> None:
+        require_etag(await self.etag(key), expected=digest.hexdigest())
+
+
+def _digest_file(digest: PartsDigest, path: str) -> None:
+    with Path(path).open("rb", buffering=0) as file:
+        while piece := file.read(MIB):
+            digest.update(piece)
 
 
 class Pipe(RawIOBase):

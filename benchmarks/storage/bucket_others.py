@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from storage.bucket_client import MIB, PARALLEL_PARTS, PART_BYTES, Bucket, Target, asynchronous
+from storage.bucket_client import MIB, PARALLEL_PARTS, PART_BYTES, Bucket, ComparedBucket, Target, asynchronous
 
-__all__ = ["MiniopyBucket", "ObstoreBucket", "OpendalBucket"]
+__all__ = ["ComparedObstoreBucket", "MiniopyBucket", "ObstoreBucket", "OpendalBucket"]
 
 
 class ObstoreBucket(Bucket):
@@ -58,10 +58,20 @@ class ObstoreBucket(Bucket):
         source = asynchronous(chunks)
         return await self.store.put_async(key, source, chunk_size=PART_BYTES, max_concurrency=PARALLEL_PARTS)
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces."""
         answer = await self.store.get_async(key)
-        return sum([len(chunk) async for chunk in answer.stream(min_chunk_size=MIB)])
+        async for piece in answer.stream(min_chunk_size=MIB):
+            yield piece
+
+
+class ComparedObstoreBucket(ComparedBucket, ObstoreBucket):
+    """The same, compared."""
+
+    async def etag(self, key: str) -> str:
+        """Ask for the ETag, without quotes."""
+        found: str = (await self.store.head_async(key))["e_tag"]
+        return found.strip('"')
 
 
 class OpendalBucket(Bucket):
@@ -116,13 +126,12 @@ class OpendalBucket(Bucket):
             await writer.write(piece)
         return await writer.close()
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces."""
-        reader, size = await self.operator.open(key, "rb"), 0
-        while chunk := await reader.read(MIB):
-            size += len(chunk)
+        reader = await self.operator.open(key, "rb")
+        while piece := await reader.read(MIB):
+            yield piece
         await reader.close()
-        return size
 
 
 class MiniopyBucket(Bucket):
@@ -158,12 +167,12 @@ class MiniopyBucket(Bucket):
         """Store the file in parts."""
         return await self.client.fput_object(self.bucket, key, path, part_size=PART_BYTES)
 
-    async def drain(self, key: str) -> int:
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Read one stream in pieces."""
         answer = await self.client.get_object(self.bucket, key)
-        size = sum([len(chunk) async for chunk in answer.content.iter_chunked(MIB)])
+        async for piece in answer.content.iter_chunked(MIB):
+            yield piece
         answer.release()
-        return size
 
     async def close(self) -> None:
         """Close its session."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,10 @@ class OurBucket(Bucket):
         """Give an asynchronous iterator."""
         return await self.service.upload(key, asynchronous(chunks))
 
-    async def drain(self, key: str) -> int:
+    def pieces(self, key: str) -> AsyncIterator[bytes]:
         """Iterate over the object."""
-        return sum([len(chunk) async for chunk in self.service.stream(key, chunk_size=MIB)])
+        pieces: AsyncIterator[bytes] = self.service.stream(key, chunk_size=MIB)
+        return pieces
 
     async def close(self) -> None:
         """Close the service."""

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.buckets import COMPARED
 from storage.meters import MIB
 from storage.rounds import Cell, run_phase
 from storage.samples import Samples
@@ -26,7 +27,7 @@ TURNS = 3
 LEVEL = 0.95  # what counts as level with a peer, given the noise
 STALL_MS = 10.0
 FILE_MIB, ITERATOR_MIB = 24.0, 16.0 * 4 + 16.0
-LARGE = "4 GiB over http"
+LARGE = "4 GiB"
 LARGE_CONTENDERS = ("indiaai", "indiaai on boto3", "boto3 in threads", "aiobotocore", "obstore", "opendal")
 
 
@@ -49,6 +50,11 @@ class Setting:
     def peers(self) -> list[str]:
         """The contenders that are not this project's."""
         return [name for name in self.contenders if not name.startswith(US)]
+
+    @property
+    def streaming(self) -> list[str]:
+        """The contenders, and those of their kind that compare what they stream."""
+        return [*self.contenders, *COMPARED]
 
 
 Phase = Callable[[Samples, Setting], None]
@@ -145,22 +151,32 @@ def _streams(samples: Samples, setting: Setting, *, phase: str, certificate: Cer
     _print_transfers(samples, setting, phase=phase)
 
 
-def large(samples: Samples, setting: Setting) -> None:
-    """4 GiB of zeros up from a sparse file, down, and up from an iterator; the server keeps none of it."""
+def large_http(samples: Samples, setting: Setting) -> None:
+    """4 GiB of zeros up from a sparse file, down, and up from an iterator, over http; the server keeps none of it."""
+    _large(samples, setting, phase=f"{LARGE} over http", certificate=None)
+
+
+def large_tls(samples: Samples, setting: Setting) -> None:
+    """The same over TLS, as R2 is reached."""
+    _large(samples, setting, phase=f"{LARGE} over TLS", certificate=Certificate(setting.folder))
+
+
+def _large(samples: Samples, setting: Setting, *, phase: str, certificate: Certificate | None) -> None:
     path = setting.folder.parent / f"{setting.folder.name}.large"
     with ExitStack() as stack:
         stack.callback(path.unlink)
         with path.open("wb") as file:
             file.truncate(4096 * MIB)
-        target = _target(stack.enter_context(sink()))
-        _transfers(samples, setting, target=target, path=path, phase=LARGE)
-    _print_transfers(samples, setting, phase=LARGE)
+        target = _target(stack.enter_context(sink(certificate)), certificate)
+        _transfers(samples, setting, target=target, path=path, phase=phase)
+    _print_transfers(samples, setting, phase=phase)
 
 
 def _transfers(samples: Samples, setting: Setting, *, target: dict[str, str], path: Path, phase: str) -> None:
     # A process for each transfer: memory that an earlier one left to the allocator would hide what the next one needs.
     size = path.stat().st_size
-    among = [name for name in setting.contenders if phase != LARGE or name in LARGE_CONTENDERS]
+    is_large = phase.startswith(LARGE)
+    among = [name for name in setting.streaming if not is_large or name in LARGE_CONTENDERS + COMPARED]
     for name, key in (("put_file", "file"), ("drain", "file"), ("put_chunks", "chunks")):
         cell = {
             "name": name,
@@ -178,15 +194,17 @@ def _print_transfers(samples: Samples, setting: Setting, *, phase: str) -> None:
     titles = {"put_file": "up from a file", "drain": "down", "put_chunks": "up from an iterator"}
     for name, title in titles.items():
         one = f"{phase} {name}"
-        rows = samples.contenders(one, among=setting.contenders)
+        rows = samples.contenders(one, among=setting.streaming)
         columns = [
             Column(heading, median_of(samples, one, cell=name, field=field), digits)
             for heading, field, digits in _TRANSFER_COLUMNS
         ]
         print_table(f"{phase} {title}, median of {samples.rounds(one)}", rows=rows, columns=columns)
-        best = samples.best(one, name, among=setting.peers, field="mib_s") or "nobody"
-        rate = samples.ratio(one, name, contender=US, peer=best, field="mib_s")
-        verdicts = [Verdict(f"{title}: rate over the best peer's ({best})", rate, at_least=1.0)]
+        verdicts = []
+        for peers, what in ((setting.peers, "best peer's"), (COMPARED, "best's that compares")):
+            best = samples.best(one, name, among=peers, field="mib_s") or "nobody"
+            rate = samples.ratio(one, name, contender=US, peer=best, field="mib_s")
+            verdicts.append(Verdict(f"{title}: rate over the {what} ({best})", rate, at_least=1.0))
         memory = samples.median(one, name, contender=US, field="peak_mib")
         verdicts.append(Verdict(f"{title}: peak memory above idle, MiB", memory, at_most=bound[name]))
         stall = samples.median(one, name, contender=US, field="own_ms")
@@ -275,7 +293,8 @@ PHASES: dict[str, Phase] = {
     "latency": latency,
     "streams": streams_http,
     "streams-tls": streams_tls,
-    "large": large,
+    "large": large_http,
+    "large-tls": large_tls,
     "presign": presign,
     "start": start,
 }

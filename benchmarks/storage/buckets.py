@@ -5,12 +5,15 @@ Imported by `storage_r2` and its workers. A contender's library is loaded when i
 
 from __future__ import annotations
 
-from storage.bucket_botocore import Aioboto3Bucket, AiobotocoreBucket, Boto3Bucket, S3fsBucket
+from storage.bucket_botocore import Aioboto3Bucket, AiobotocoreBucket, Boto3Bucket, ComparedBoto3Bucket, S3fsBucket
 from storage.bucket_client import Bucket
-from storage.bucket_others import MiniopyBucket, ObstoreBucket, OpendalBucket
+from storage.bucket_others import ComparedObstoreBucket, MiniopyBucket, ObstoreBucket, OpendalBucket
 from storage.bucket_ours import OurBucket, OurBucketOnBoto3
 
-__all__ = ["BUCKETS"]
+__all__ = ["BUCKETS", "COMPARED"]
+
+COMPARED = ("boto3, compared", "obstore, compared")
+"""Those that differ from others in streams alone."""
 
 BUCKETS: dict[str, type[Bucket]] = {
     "indiaai": OurBucket,
@@ -22,4 +25,6 @@ BUCKETS: dict[str, type[Bucket]] = {
     "obstore": ObstoreBucket,
     "opendal": OpendalBucket,
     "miniopy-async": MiniopyBucket,
+    "boto3, compared": ComparedBoto3Bucket,
+    "obstore, compared": ComparedObstoreBucket,
 }

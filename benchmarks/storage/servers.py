@@ -54,11 +54,12 @@ def rclone(folder: Path, certificate: Certificate | None = None) -> Iterator[str
 
 
 @contextmanager
-def sink() -> Iterator[str]:
+def sink(certificate: Certificate | None = None) -> Iterator[str]:
     """Serve an S3 that takes and gives any amount and keeps none of it, and give the endpoint."""
     port = _free_port()
-    with _serving([sys.executable, str(HERE / "sink.py"), str(port)], port):
-        yield f"http://127.0.0.1:{port}"
+    files = [str(certificate.chain_file), str(certificate.key_file)] if certificate else []
+    with _serving([sys.executable, str(HERE / "sink.py"), str(port), *files], port):
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -1,14 +1,15 @@
 """An S3 that keeps nothing: what is sent is counted and digested, what is asked for is zeros of the length once sent.
 
-`sink.py PORT`. For transfers too large for a server that keeps them; no signature is looked at. It answers as R2 does where
-a client looks: ETags are MD5s, that of a multipart upload the MD5 of its parts' with their number, and headers that were
-stored with an object come back with it.
+`sink.py PORT [CHAIN KEY]`, over TLS where a certificate is given. For transfers too large for a server that keeps them; no
+signature is looked at. It answers as R2 does where a client looks: ETags are MD5s, that of a multipart upload the MD5 of its
+parts' with their number, and headers that were stored with an object come back with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -145,4 +146,9 @@ if __name__ == "__main__":
     threading.stack_size(512 * 1024)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Sink)
     server.daemon_threads = True
+    if sys.argv[2:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*sys.argv[2:])
+        # The handshake is the connection's own thread's.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.serve_forever()
