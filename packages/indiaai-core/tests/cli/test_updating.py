@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from indiaai_core import ObjectExists
 from installed import SitePackages
 from shared_storage import SHARED_STORAGE, backend, objects, run
 
@@ -304,3 +305,21 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], said: str) -> None
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert contents() == {}
+
+
+def test_a_store_at_odds_with_itself_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has no object when it is asked, and has one when it is to store it, is tried so often and then said."""
+    tries = []
+
+    async def upload(service: object, key: str, *_: object, **options: object) -> str:
+        tries.append((key, options["if_absent"]))
+        raise ObjectExists(key)
+
+    put("a")
+    monkeypatch.setattr(backend(), "upload", upload)
+
+    status, told = update()
+
+    assert (status, told["copied"]) == (1, [])
+    assert "said 50 times that it has none" in str(told["refused"])
+    assert tries == [("a", True)] * 50

@@ -23,7 +23,7 @@ from indiaai_core.errors import ObjectExists, ObjectNotFound, StorageError
 from indiaai_core.platform import Platform
 from indiaai_core.storage import DEFAULT_CHUNK_SIZE, FileData, ObjectInfo, StorageService, normalize_key
 from indiaai_core.storage.meeting import meet
-from indiaai_core.storage.transfer import Spot, transfer
+from indiaai_core.storage.transfer import TIMES, Spot, transfer
 
 __all__ = ["Copying"]
 
@@ -118,7 +118,7 @@ class Copying:
 
     async def _copy(self, platform: Platform, pair: _Pair) -> bool:
         """Copy one, and return False where it was left."""
-        while True:
+        for _ in range(TIMES):
             try:
                 has_to_be, is_new = await self._look(platform, pair) if self._manner.updates else (True, False)
                 if has_to_be and not self._manner.is_rehearsal:
@@ -134,6 +134,11 @@ class Copying:
             if has_to_be and self._manner.is_recursive:
                 self._progress.advance()
             return has_to_be
+        raise StorageError(
+            f"The target said {TIMES} times that it has none, and that it has one as soon as it was to be stored. Either it is "
+            "stored and deleted all the time, or the store is at odds with itself. To store it all the same, copy it without "
+            "--update."
+        )
 
     async def _look(self, platform: Platform, pair: _Pair) -> tuple[bool, bool]:
         """Return whether one has to be copied, and whether the target has none."""
