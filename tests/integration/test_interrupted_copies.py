@@ -118,9 +118,12 @@ def test_waiting_for_standard_input_ends_at_once(
     with subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, **variables}, stdin=silence, stderr=subprocess.PIPE
     ) as process:
-        wait_for(lambda: has_threads(process.pid) or None)
-        process.send_signal(number)
-        status = process.wait(60)
+        try:
+            wait_for(lambda: has_threads(process.pid) or None)
+            process.send_signal(number)
+            status = process.wait(60)
+        finally:
+            process.kill()  # or leaving the block waits for it, however long that is
 
     assert status == 128 + number
 
