@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packaging.version import Version
 
-__all__ = ["CLI", "SECONDS", "install", "run", "wheels"]
+__all__ = ["CLI", "SECONDS", "Run", "install", "run", "wheels"]
 
 FOLDER = Path(__file__).parent
 SECONDS = 300
+Run = Callable[..., str]
 CLI = ("-c", "from indiaai_core.cli import main; main()")
 
 

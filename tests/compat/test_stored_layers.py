@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 import sites
-from sites import CLI, install, wheels
+from sites import CLI, Run, wheels
 
 WHEELS = wheels("acme_pigeon")
+VARIABLES = {"LOCAL_STORAGE_PATH": "storage", "SQLITE_DB_PATH": "app.db"}
 
 APPLICATION = """
 import json
@@ -32,25 +30,6 @@ async def main():
 
 anyio.run(main)
 """
-
-Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module", params=WHEELS, ids=lambda path: path.name)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder into which a stored wheel is installed, beside today's core."""
-    return install(request.param, tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture
-def run(site: Path, tmp_path: Path) -> Run:
-    """Return what runs a program in an empty folder, and gives what it prints."""
-
-    def call(*command: str, **variables: str) -> str:
-        embedded = {"LOCAL_STORAGE_PATH": f"{tmp_path / 'storage'}", "SQLITE_DB_PATH": f"{tmp_path / 'app.db'}"}
-        return sites.run(*command, site=site, folder=tmp_path, variables={**embedded, **variables})
-
-    return call
 
 
 def test_a_layer_of_each_release_is_kept() -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-import sites
-from sites import CLI, install, wheels
+from sites import CLI, Run, wheels
 
 FOLDER = Path(__file__).parent
 WHEELS = wheels("acme_trunk")
+VARIABLES = {"STORAGE_TYPE": "trunk", "QUEUE_TYPE": "trunk", "TRUNK_PATH": "trunk"}
 
 # An application of that time: by its variables it runs on the plugin, and everything of the plugin has a part.
 APPLICATION = """
@@ -44,25 +41,6 @@ async def main():
 
 anyio.run(main)
 """
-
-Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module", params=WHEELS, ids=lambda path: path.name)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder into which a stored wheel is installed, beside today's core."""
-    return install(request.param, tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture
-def run(site: Path, tmp_path: Path) -> Run:
-    """Return what runs a program in an empty folder, with the plugin selected, and gives what it prints."""
-
-    def call(*command: str, **variables: str) -> str:
-        selected = {"STORAGE_TYPE": "trunk", "QUEUE_TYPE": "trunk", "TRUNK_PATH": f"{tmp_path / 'trunk'}"}
-        return sites.run(*command, site=site, folder=tmp_path, variables={**selected, **variables})
-
-    return call
 
 
 def test_a_wheel_of_each_release_is_kept() -> None:
