@@ -74,8 +74,7 @@ def install(session: nox.Session, requirements: Iterable[str]) -> None:
 
 def built(name: str, folder: Path = DIST) -> Path:
     """Return a distribution's built wheel."""
-    (wheel,) = folder.rglob(f"{name.replace('-', '_')}-*.whl")
-    return wheel
+    return min(folder.rglob(f"{name.replace('-', '_')}-*.whl"))  # the only one: `build` takes away what was there
 
 
 def build(session: nox.Session, *options: str, into: Path) -> None:
@@ -88,18 +87,18 @@ def build(session: nox.Session, *options: str, into: Path) -> None:
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest from the root, with nothing of the tree importable; in CI up to three may fail once, and are named."""
+    """Run pytest from the root, with nothing of the tree importable; Ctrl-C ends its servers; in CI three may fail once."""
     session.env["COVERAGE_FILE"] = f"{session.virtualenv.location}/coverage"
     again = ["--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks"] if os.environ.get("CI") else []
-    session.run("pytest", "--config-file=pyproject.toml", *again, *arguments, *session.posargs)
+    session.run("pytest", "--config-file=pyproject.toml", *again, *arguments, *session.posargs, interrupt_timeout=30)
 
 
 def run_tests(session: nox.Session, folder: Path) -> None:
     """Run a project's tests beside nothing but what it needs, with the coverage that it asks for."""
     itself = [folder.name] if folder.name in DISTRIBUTIONS else needs(folder)
     install(session, [*itself, *group(ROOT, "test"), *group(folder, "test")])
-    options = ["--cov", f"--cov-config={folder}/pyproject.toml"] if "coverage" in load(folder).get("tool", {}) else []
-    run_pytest(session, f"{folder}/tests", *([] if session.posargs or session.python else options))
+    coverage = ["--cov", f"--cov-config={folder}/pyproject.toml"] if "coverage" in load(folder).get("tool", {}) else []
+    run_pytest(session, f"{folder}/tests", *([] if session.posargs else ["-m=not once"] if session.python else coverage))
 
 
 @nox.session
@@ -144,6 +143,17 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 
+for name in sorted({path.parent.name for path in ROOT.glob("tests/*/conftest.py")} - {"readme", "site"}):
+    folders = ["tests", *sorted(path.parts[-3] for path in ROOT.glob(f"packages/*/tests/{name}"))]
+
+    @nox.session(name=name, requires=["wheels"], default=name != "chaos")
+    @nox.parametrize("of", folders, ids=folders)  # by itself: each package's tests have a `conftest` of their own
+    def together(session: nox.Session, of: str, name: str = name) -> None:
+        """The rules (meta), plugins of before (compat), all on real servers (integration), and on ones that fail (chaos)."""
+        install(session, needs_of_all())
+        run_pytest(session, f"tests/{name}" if of == "tests" else f"packages/{of}/tests/{name}")
+
+
 @nox.session(requires=["wheels"])
 @nox.parametrize("name", [*PACKAGES, *EXAMPLES], ids=[*PACKAGES, *EXAMPLES])
 def tests(session: nox.Session, name: str) -> None:
@@ -154,18 +164,8 @@ def tests(session: nox.Session, name: str) -> None:
 @nox.session(python=["3.11", "3.12", "3.13"], requires=["wheels"], default=False)
 @nox.parametrize("name", list(PACKAGES), ids=list(PACKAGES))
 def pythons(session: nox.Session, name: str) -> None:
-    """The same of the packages on each Python that is promised; one that is not there is an error."""
+    """The packages keep them on each Python that is promised, where one that is not there is an error; all but `once`."""
     run_tests(session, PACKAGES[name])
-
-
-for name in sorted({path.parent.name for path in ROOT.glob("tests/*/conftest.py")} - {"readme", "site"}):
-
-    @nox.session(name=name, requires=["wheels"], default=name != "chaos")
-    def together(session: nox.Session, name: str = name) -> None:
-        """The rules (meta), plugins of before (compat), all on real servers (integration), and on ones that fail (chaos)."""
-        install(session, needs_of_all())
-        for folder in (f"tests/{name}", *map(str, ROOT.glob(f"packages/*/tests/{name}"))):
-            run_pytest(session, folder)  # by itself: each package's tests have a `conftest` of their own
 
 
 @nox.session(requires=["wheels"])

@@ -42,7 +42,7 @@ class Application:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.address = ""
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **settings}
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": f"{folder}", **settings}
         self._log = folder / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
         self.client = httpx2.Client(timeout=30)

@@ -45,6 +45,7 @@ def holds(test: Any, service_class: type[SqliteDatabaseService], folder: Path) -
     return True
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("service_class", BROKEN, ids=lambda broken: f"{broken.breaks}-{broken.__name__}")
 def test_broken_database_fails_its_own_promise_and_no_other(service_class: Any, tmp_path: Path) -> None:
     """A database that is wrong in one way is found out by the promise about it."""
