@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,37 @@ def test_waiting_for_standard_input_ends_at_once(
             process.kill()  # or leaving the block waits for it, however long that is
 
     assert status == 128 + number
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        yield listener
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check"], ["queue", "counts"], ["queue", "requeue", "--all-dead"], ["db", "copy", "old"]],
+    ids=" ".join,
+)
+def test_any_command_that_waits_for_a_server_ends_at_ctrl_c(tmp_path: Path, silent: socket.socket, command: list[str]) -> None:
+    """With one word and the status that shells know, and leaves nothing that it made to look whether it can."""
+    address = f"127.0.0.1:{silent.getsockname()[1]}"
+    database = f"postgresql://app:secret@{address}/app"
+    variables = {"QUEUE_TYPE": "redis", "REDIS_URL": f"redis://{address}/0", "LOCAL_STORAGE_PATH": "storage"}
+    if command[0] == "db":
+        variables |= {"DATABASE_TYPE": "postgresql", "DATABASE_URL": database, "OLD_DATABASE_URL": database}
+
+    with run_long(*command, folder=tmp_path, variables=variables) as running:
+        connection, _ = silent.accept()
+        with connection:
+            status = running.stop(signal.SIGINT)
+
+    assert (status, running.said().splitlines()[-1]) == (130, "Interrupted.")
+    assert "Traceback" not in running.said()
+    assert [path for path in tmp_path.glob("storage/**/*") if path.is_file() and path.stat().st_size] == []
 
 
 def has_threads(pid: int) -> bool:

@@ -106,7 +106,6 @@ def cases(test: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.once
-@pytest.mark.no_cover
 @pytest.mark.parametrize("queue_class", BROKEN, ids=lambda queue_class: f"{queue_class.breaks}-{queue_class.__name__}")
 def test_broken_queue_fails_its_own_promise_and_no_other(queue_class: Any) -> None:
     """A queue that is wrong in one way is found out by the promise about it."""

@@ -96,7 +96,6 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.once
-@pytest.mark.no_cover
 @pytest.mark.parametrize("number", [promise.number for promise in list_promises(StorageConformance)])
 def test_a_broken_backend_fails_its_own_promise(number: str) -> None:
     """A backend that breaks one promise fails that promise and no other."""

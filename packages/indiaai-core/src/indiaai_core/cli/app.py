@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from indiaai_core.cli.logs import LogFormat, LogOption
 from indiaai_core.cli.new import build_new_app
+from indiaai_core.cli.output import print_failure
 from indiaai_core.cli.queue import build_queue_app
 from indiaai_core.cli.storage import build_storage_app
 from indiaai_core.cli.version import print_version
@@ -22,10 +25,22 @@ PIPE_COLUMNS = 1000
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+class _Interruptible(TyperGroup):
+    """Ends any command, a plugin's too, at Ctrl-C with the status that shells know; typer's own is 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print_failure("Interrupted.")
+            raise SystemExit(128 + signal.SIGINT) from None
+
+
 def build_app() -> typer.Typer:
     """Return the command line with the core's commands and those that installed plugins add."""
     app = typer.Typer(
         name="indiaai",
+        cls=_Interruptible,
         # Boxes are for people; in a pipe they would cut what is said to 80 columns.
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
         context_settings={} if sys.stdout.isatty() else {"terminal_width": PIPE_COLUMNS},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -151,6 +153,7 @@ class _Round:
         self._is_firm = is_firm
         self._pending = {str(selection.slot): selection for selection in selections}
         self._answered = threading.Event()
+        self._cancel: Callable[[], object] = list  # until there is something to cancel
         self._began = time.process_time()
 
     def run(self) -> bool:
@@ -158,7 +161,14 @@ class _Round:
         thread = threading.Thread(target=anyio.run, args=(self._probe_all,), name="indiaai-check", daemon=True)
         thread.start()
         seconds = PROBE_TIMEOUT_SECONDS + GRACE_SECONDS
-        if not (self._answered.wait(seconds) or (self._has_worked() and self._answered.wait(seconds))):
+        try:
+            is_over = self._answered.wait(seconds) or (self._has_worked() and self._answered.wait(seconds))
+        except KeyboardInterrupt:
+            self._report.close()
+            self._cancel()
+            thread.join(PROBE_TIMEOUT_SECONDS)  # what was stored is taken back
+            raise
+        if not is_over:
             self._report.add([self._failure(selection, _late()) for selection in list(self._pending.values())])
         self._report.close()
         thread.join(GRACE_SECONDS)
@@ -166,6 +176,7 @@ class _Round:
 
     async def _probe_all(self) -> None:
         async with anyio.create_task_group() as group:
+            self._cancel = partial(asyncio.get_running_loop().call_soon_threadsafe, group.cancel_scope.cancel)
             for selection in list(self._pending.values()):
                 group.start_soon(self._probe, selection)
         self._answered.set()
