@@ -19,6 +19,7 @@ def page(*keys: str, more: str = "") -> Answer:
         f"<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
         for key in keys
     )
+    more = more or "<IsTruncated>false</IsTruncated>"
     return Answer(200, {}, f"<ListBucketResult>{entries}{more}</ListBucketResult>".encode())
 
 
@@ -64,6 +65,27 @@ async def test_a_list_that_goes_on_where_it_was_is_an_error(server: R2Server, ma
         await keys(make_service(server.endpoint, retry_seconds=0))
 
     assert server.methods() == ["GET", "GET"]
+
+
+NO_PAGES = {
+    "nothing": b"",
+    "another page": b"<html>Sign in</html>",
+    "half of it": page("a", "b").body[:-150],
+    "an error": b"<Error><Code>InternalError</Code></Error>",
+    "no key": page("a").body.replace(b"Key>", b"Other>"),
+    "no date": page("a").body.replace(b"LastModified>", b"Other>"),
+    "no number": page("a").body.replace(b"<Size>1<", b"<Size>one<"),
+    "no instant": page("a").body.replace(b"2026-01-01T", b"yesterday"),
+}
+
+
+@pytest.mark.parametrize("body", NO_PAGES.values(), ids=NO_PAGES)
+async def test_what_is_no_list_is_never_an_empty_one(server: R2Server, service: R2StorageService, body: bytes) -> None:
+    """An answer that is not a list, or half of one, is asked for again: it does not tell that there is nothing."""
+    await service.upload("key", b"content")
+    server.faults = [Fault("GET", answer=Answer(200, {}, body)) for _ in range(2)]
+
+    assert await keys(service) == ["key"]
 
 
 async def test_no_more_is_asked_for_than_is_wanted(server: R2Server, service: R2StorageService) -> None:

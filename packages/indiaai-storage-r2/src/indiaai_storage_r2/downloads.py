@@ -17,7 +17,7 @@ __all__ = ["DamagedObject", "Reader"]
 
 
 _PIECE_BYTES = 256 * 1024
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18}-[0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 class DamagedObject(BackendUnavailable):
@@ -132,15 +132,10 @@ class Reader:
 
     def _is_asked(self, told: str | None, *, end: int) -> bool:
         # What an answer brings has to be what was asked for, to the byte, and after a cut just what was left.
-        if self._length not in (None, end):
-            return False
-        if not self._has_range():
-            return told is None
         found = _RANGE.fullmatch(told or "")
-        if found is None or (int(found[1]), int(found[2]) + 1) != (self._position, end):
-            return False
-        size = int(found[3]) if found[3] != "*" else end
-        return end == (size if self._end is None else min(self._end, size))
+        size = int(found[2]) if found and found[2] != "*" else end
+        is_range = found is not None and found[1] == f"{self._position}-{end - 1}" and end == min(self._end or size, size)
+        return self._length in (None, end) and (is_range if self._has_range() else told is None)
 
     def _advance(self, block: memoryview) -> None:
         self._position += len(block)

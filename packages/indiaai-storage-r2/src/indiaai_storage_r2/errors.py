@@ -123,18 +123,14 @@ def translate(error: Exception, *, key: str, settings: R2Settings) -> IndiaAIErr
         return _translate_answer(error, response, key=key, settings=settings)
     endpoint, variables = settings.endpoint, settings.variables
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        found = f"the certificate of {endpoint} is not trusted"
-        fault = Fault(variables("R2_ENDPOINT_URL"), found, "one that is", "see AWS_CA_BUNDLE")
+        fault = Fault(variables("R2_ENDPOINT_URL"), f"{endpoint} has no trusted certificate", "one", "see AWS_CA_BUNDLE")
         return ConfigurationError(f"{fault}.", faults=[fault])
     if _is_passing(error):
         look_at = variables("R2_ACCOUNT_ID or R2_ENDPOINT_URL")
-        return BackendUnavailable(f"{endpoint} did not answer ({_reason(error)}). If it never does, check {look_at}.")
+        reason = str(error) if isinstance(error, Unanswered) else type(error).__name__
+        return BackendUnavailable(f"{endpoint} did not answer ({reason}). If it never does, check {look_at}.")
     failure = f"{type(error).__name__}: {error}"
     return StorageError(f"The request for {key!r} could not be made ({failure}). Check {variables('R2_…')}.")
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, Unanswered) else type(error).__name__
 
 
 def _is_passing(error: Exception) -> bool:

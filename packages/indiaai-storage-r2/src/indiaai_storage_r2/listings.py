@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
+from functools import partial
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indiaai_core import BackendUnavailable, InvalidKey
 from indiaai_core.storage import normalize_key
 from indiaai_storage_r2.client import Connection
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 __all__ = ["list_entries"]
 
@@ -42,7 +46,7 @@ async def list_entries(connection: Connection, prefix: str, *, limit: int | None
 async def _entries(connection: Connection, prefix: str, *, page_size: int) -> AsyncGenerator[Any, None]:
     parameters: Any = {"Bucket": connection.settings.bucket_name, "Prefix": prefix, "MaxKeys": page_size}
     while True:
-        page = await connection.call(lambda client: client.list_objects_v2(**parameters))
+        page = await connection.call(partial(_whole_page, parameters=parameters))
         for entry in page.get("Contents", ()):
             yield entry
         if not page.get("IsTruncated"):
@@ -50,6 +54,16 @@ async def _entries(connection: Connection, prefix: str, *, page_size: int) -> As
         if page.get("NextContinuationToken") in (None, "", parameters.get("ContinuationToken")):
             raise BackendUnavailable(f"{connection.settings.endpoint} does not tell how its list goes on. List again.")
         parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _whole_page(client: S3Client, *, parameters: Any) -> Any:
+    # A page of somebody between us and the store's looks to boto3 like a list of nothing.
+    try:
+        page: Any = client.list_objects_v2(**parameters)
+    except ValueError as error:
+        raise BackendUnavailable(f"The store lists what is no number or no date ({error}). List again.") from error
+    _ = page["IsTruncated"], [(it["Key"], it["Size"], it["ETag"], it["LastModified"]) for it in page.get("Contents", ())]
+    return page
 
 
 class _Waiting:

@@ -165,8 +165,7 @@ class Upload:
             return
         if is_taken or (self._condition and found):
             raise ObjectExists(self._key) from refusal
-        ended = f"The store has no upload of {self._key!r} any more: it was started again, or somebody else has ended it."
-        raise BackendUnavailable(f"{ended} Upload it again.") from refusal
+        raise BackendUnavailable(f"The store was restarted, or has given up {self._key!r}. Upload it again.") from refusal
 
 
 async def _chain(first: list[Payload], *, rest: AsyncGenerator[Payload, None]) -> AsyncGenerator[Payload, None]:

@@ -65,7 +65,7 @@ async def test_a_store_that_is_killed_in_the_middle_of_an_upload_keeps_the_old(
                     proxy.store = store.enter_context(run_rclone(tmp_path))
                 yield content[start : start + MIB]
 
-        with pytest.raises(BackendUnavailable, match=r"was started again.*Upload it again"):
+        with pytest.raises(BackendUnavailable, match=r"was restarted.*Upload it again"):
             await service.upload("key", chunks())
         found = await service.download("key")
         await service.upload("key", content)
