@@ -185,7 +185,7 @@ async def test_a_disk_that_fails_is_the_caller_s_to_know(
         raise OSError(5, "Input/output error")
 
     with path.open("rb") as file:
-        monkeypatch.setattr(os, "pread", fail)
+        monkeypatch.setattr("indiaai_storage_r2.payloads._pread", fail)
         with pytest.raises(OSError, match="Input/output error"):
             await service.upload("key", file)
 
