@@ -75,6 +75,7 @@ class ScriptedServer:
         self._context = context
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
+        self._connected: list[socket.socket] = []
         self._ended = threading.Event()
         self.endpoint = f"http{'s' if context else ''}://localhost:{self._listening.getsockname()[1]}"
 
@@ -91,6 +92,9 @@ class ScriptedServer:
                 socket.create_connection(self._listening.getsockname(), _SECONDS).close()
             accepting.join()
             self._listening.close()
+            for connected in self._connected:  # which a client may keep open for its next request
+                with suppress(OSError):
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)  # also of TLS, whose own is not for two threads
             for thread in self._threads:
                 thread.join()
 
@@ -110,5 +114,6 @@ class ScriptedServer:
         with suppress(OSError, ConnectionError):
             if self._context is not None:
                 connected = self._context.wrap_socket(connected, server_side=True)
+            self._connected.append(connected)
             exchange(Conversation(connected, self.requests))
         connected.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import anyio
 from indiaai_core.cli.instance import require_instance
 from indiaai_core.cli.output import Progress, print_check, print_failure, print_json, print_notes, print_table, print_text
 from indiaai_core.cli.place import queue_place
+from indiaai_core.cli.running import Tally
 from indiaai_core.environment import Environment
 from indiaai_core.errors import ConfigurationError, IndiaAIError, TaskNotFound
 from indiaai_core.platform import Platform
@@ -30,15 +31,6 @@ BATCH = 500
 """How many dead letters are asked for at once: each may have 32,000 characters of error and traceback."""
 
 SHOWN_ERROR_CHARACTERS = 200
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What became of many tasks: those that it was done to, the others with the reason, and what ended it early."""
-
-    done: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    error: str | None = None
 
 
 class Operator:
@@ -124,8 +116,8 @@ class Operator:
         *,
         refusal: str,
     ) -> int:
-        async def do_all(queue: QueueService) -> _Tally:
-            tally = _Tally()
+        async def do_all(queue: QueueService) -> Tally:
+            tally = Tally()
             await _do_each(dict.fromkeys(ids), verb(queue), tally=tally, refusal=refusal)
             return tally
 
@@ -162,7 +154,7 @@ class Operator:
             print_notes([f"{len(letters)} of {total} dead letters; --limit shows more"])
         return 0
 
-    def _show_tally(self, tally: _Tally, participle: str) -> int:
+    def _show_tally(self, tally: Tally, participle: str) -> int:
         if self._as_json:
             print_json({participle: tally.done, "refused": tally.refused, "error": tally.error})
         else:
@@ -171,7 +163,7 @@ class Operator:
             print_text(f"{len(tally.done)} task{'' if len(tally.done) == 1 else 's'} {participle}")
         if tally.error:
             print_failure(tally.error)
-        return 1 if tally.refused or tally.error else 0
+        return tally.status
 
     def _confirm_purge(self, counts: Counts | None) -> int:
         import typer
@@ -193,13 +185,13 @@ class Operator:
         return 0
 
 
-async def _requeue_all_dead(queue: QueueService) -> _Tally:
+async def _requeue_all_dead(queue: QueueService) -> Tally:
     """Requeue what is dead now, in batches, the latest first.
 
     What dies after the first batch was read, by the store's clock, is left: else a task that fails each time would be
     requeued for ever. It stands at the front of the list, so the next batch is larger by as much.
     """
-    tally, seen, limit = _Tally(), set[str](), BATCH
+    tally, seen, limit = Tally(), set[str](), BATCH
     latest: datetime | None = None
     with Progress("requeued", await _dead_count(queue)) as progress:
         while not tally.error:
@@ -219,7 +211,7 @@ async def _do_each(
     ids: Iterable[str],
     operate: Callable[[str], Awaitable[bool]],
     *,
-    tally: _Tally,
+    tally: Tally,
     refusal: str,
     on_end: Callable[[], object] = lambda: None,
 ) -> None:
