@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from databases.copies import WAYS, fill
 from databases.requests import APPLICATIONS, BY_HAND, EXAMPLE_NAME, JOB, ask, serving
 from databases.session_worker import serve_sessions
-from databases.sessions import CONTENDERS, DEFAULTS, PREPARED, SAME, SAME_PREPARED, STATEMENTS, US, prepare
+from databases.sessions import CONTENDERS, DEFAULTS, PREPARED, SAME, SAME_PREPARED, STATEMENTS, US, WRITERS, prepare
 from databases.writers import write_at_once
 from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
@@ -94,7 +94,7 @@ async def make_tables(dialect: str, name: str, place: str) -> None:
 
 def writers(samples: Samples, asked: argparse.Namespace, folder: Path, _: PostgresqlServer) -> None:
     """Processes that read, change and write one row of an SQLite file at once."""
-    contenders = [US, SAME, DEFAULTS]
+    contenders = list(WRITERS)
     for number in range(asked.rounds):
         for name in random.sample(contenders, len(contenders)):
             path = folder / f"writers-{number}-{name}.db"

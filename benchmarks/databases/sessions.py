@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from indiaai_db import Base, DatabaseService
 from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
@@ -28,7 +28,9 @@ __all__ = [
     "SAME",
     "SAME_PREPARED",
     "STATEMENTS",
+    "SYNC",
     "US",
+    "WRITERS",
     "Account",
     "Sessions",
     "prepare",
@@ -36,6 +38,7 @@ __all__ = [
 
 US, PREPARED = "indiaai", "indiaai, prepared"
 SAME, SAME_PREPARED, DEFAULTS = "SQLAlchemy, same settings", "SQLAlchemy, prepared", "SQLAlchemy, defaults"
+SYNC = "SQLAlchemy, sync, same settings"
 ROWS = 1000
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000")
 
@@ -110,6 +113,39 @@ class PlainSessions(Sessions):
         await self._engine.dispose()
 
 
+class SyncSessions(Sessions):
+    """Sessions on SQLAlchemy's synchronous engine, which block the event loop: what SQLAlchemy itself takes."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Hold the engine."""
+        self._engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Any]:
+        """Open a session."""
+        with self._sessions() as session:
+            yield _Unhurried(session)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Any]:
+        """Open a session and its transaction."""
+        with self._sessions.begin() as session:
+            yield _Unhurried(session)
+
+    async def aclose(self) -> None:
+        """Dispose of the engine."""
+        self._engine.dispose()
+
+
+class _Unhurried:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get_one(self, entity: Any, key: int) -> Any:
+        return self._session.get_one(entity, key)
+
+
 def _our_sqlite(where: str) -> Sessions:
     return OurSessions(SqliteDatabaseService(SqliteSettings(db_path=Path(where))))
 
@@ -120,9 +156,19 @@ def _sqlite(where: str) -> Sessions:
 
 def _sqlite_same(where: str) -> Sessions:
     engine = create_async_engine(f"sqlite+aiosqlite:///{where}")
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
+    _listen(engine.sync_engine)
     return PlainSessions(engine, begin="BEGIN")
+
+
+def _sqlite_sync(where: str) -> Sessions:
+    engine = create_engine(f"sqlite:///{where}")
+    _listen(engine)
+    return SyncSessions(engine)
+
+
+def _listen(engine: Engine) -> None:
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
 
 
 def _set_up(connection: Any, _: object) -> None:
@@ -164,6 +210,9 @@ CONTENDERS: Mapping[str, Mapping[str, Callable[[str], Sessions]]] = {
     },
 }
 """What makes each contender's sessions, from a path or a URL. `same settings` is what ours sets, set by hand."""
+
+WRITERS = {US: _our_sqlite, SAME: _sqlite_same, SYNC: _sqlite_sync, DEFAULTS: _sqlite}
+"""The same of those that write in processes of their own, where it is no matter that an event loop is blocked."""
 
 
 async def _get(sessions: Sessions, number: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from databases.sessions import CONTENDERS, Account, Sessions, prepare
+from databases.sessions import SAME, SYNC, WRITERS, Account, Sessions, prepare
 from indiaai_core.errors import IndiaAIError
 
 __all__ = ["write_at_once"]
@@ -22,7 +22,7 @@ def write_at_once(contender: str, path: Path, *, processes: int, times: int) -> 
     The time begins when all processes have connected and have written once, and ends with the last one's last commit. `rate`
     is of commits that were answered, `kept` of those that are in the balance at the end: what was lost is no work done.
     """
-    asyncio.run(_prepare(contender, path))
+    asyncio.run(_prepare(SAME if contender == SYNC else contender, path))
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(processes + 1), context.Queue()
     workers = [context.Process(target=_work, args=(contender, path, times, start, results)) for _ in range(processes)]
@@ -46,13 +46,13 @@ def write_at_once(contender: str, path: Path, *, processes: int, times: int) -> 
 
 
 async def _prepare(contender: str, path: Path) -> None:
-    sessions = CONTENDERS["sqlite"][contender](str(path))
+    sessions = WRITERS[contender](str(path))
     await prepare(sessions)
     await sessions.aclose()
 
 
 async def _balance(contender: str, path: Path) -> int:
-    sessions = CONTENDERS["sqlite"][contender](str(path))
+    sessions = WRITERS[contender](str(path))
     async with sessions.reading() as session:
         balance = (await session.get_one(Account, 1)).balance
     await sessions.aclose()
@@ -71,7 +71,7 @@ async def _add(sessions: Sessions, number: int) -> bool:
 
 def _work(contender: str, path: Path, times: int, start: Any, results: Any) -> None:
     async def main() -> None:
-        sessions = CONTENDERS["sqlite"][contender](str(path))
+        sessions = WRITERS[contender](str(path))
         done, longest = 0, 0.0
         await _add(sessions, 2)  # connected, and its statements compiled
         await asyncio.to_thread(start.wait)

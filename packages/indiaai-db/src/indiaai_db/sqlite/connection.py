@@ -10,7 +10,6 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 
@@ -44,8 +43,8 @@ class Opener:
     has_foreign_keys: bool = True
     variable: str = "SQLITE_DB_PATH"
 
-    async def __call__(self, *_: Any, **__: Any) -> SqliteConnection:
-        """Open a connection; what SQLAlchemy calls, with arguments that are not needed.
+    async def __call__(self) -> SqliteConnection:
+        """Open a connection.
 
         Raises:
             ConfigurationError: The path cannot be a database.

@@ -13,21 +13,31 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiosqlite
 import anyio
 
+from indiaai_core.errors import BackendUnavailable
 from indiaai_db.sqlite.beginning import ImmediateBeginning
-from indiaai_db.sqlite.cursor import SqliteCursor
+from indiaai_db.sqlite.errand import Errand
 from indiaai_db.sqlite.line import Line
 
 __all__ = ["SqliteConnection", "SqliteHandle"]
 
 INTERRUPT_EVERY_SECONDS = 0.02
 
-_TRANSACTION_ENDINGS = frozenset({"commit", "rollback"})
-_ENDINGS = _TRANSACTION_ENDINGS | {"close"}
+PATIENCE_SECONDS = 0.0001
+"""How long to wait in place for an answer: most are there in a third of it."""
+
+HURRIED = 16
+"""How many answers not to wait for in place after one that was not there in time."""
+
+TURN_SECONDS = 0.001
+"""How long a task may go on with answers that it waited for in place, until the event loop has a turn."""
+
+_ENDINGS = frozenset({"commit", "rollback", "close"})
 _BUSY = object()
 
 
@@ -42,12 +52,16 @@ class SqliteHandle(sqlite3.Connection):
         super().close()
 
 
-def _begin_and_call(beginning: ImmediateBeginning, handle: sqlite3.Connection, line: Line, function: Callable[[], Any]) -> Any:
+def _within(beginning: ImmediateBeginning, handle: sqlite3.Connection, line: Line, function: Callable[[], Any]) -> Any:
+    if beginning.has_begun:
+        if not handle.in_transaction:  # or what follows would be committed at once, and without what was before
+            raise BackendUnavailable("An earlier error made SQLite undo the transaction; nothing of it was committed.")
+        return function()
     try:
-        has_begun = beginning.try_to_begin(handle, is_first=line.is_first)
+        beginning.has_begun = beginning.try_to_begin(handle, is_first=line.is_first)
     finally:
         line.leave()  # the next one may try while this one writes
-    return function() if has_begun else _BUSY
+    return function() if beginning.has_begun else _BUSY
 
 
 def _nothing() -> None:
@@ -63,54 +77,92 @@ class SqliteConnection(aiosqlite.Connection):
         self._line = Line(line)
         self._thread.daemon = True  # not the last one to keep the process alive
         self._stopping: asyncio.Future[Any] | None = None
-        self._has_begun = False
+        self._only_reads = False
+        self._is_over = True
+        self._hurried = 0
+        self._turn_at = 0.0
         self._beginning: ImmediateBeginning | None = None
-
-    def cursor(self) -> SqliteCursor:  # type: ignore[override]  # it is made without the thread
-        """Return a cursor."""
-        return SqliteCursor(self)
 
     def send(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the thread without waiting for it; it must not fail, and what follows comes after it."""
         self._tx.put_nowait((None, partial(function, *arguments)))
 
-    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call `function(handle, *arguments)` in the connection's thread."""
-        return await self._execute(function, self._conn, *arguments)
-
-    async def begin_deferred(self) -> None:
+    def begin_deferred(self) -> None:
         """Begin a transaction that reads, without waiting for the thread."""
-        self._has_begun = True
+        self._only_reads, self._is_over = True, False
         self.send(self._conn.execute, "BEGIN")
 
-    async def begin_immediate(self, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
+    def begin_immediate(self, *, timeout_seconds: float, busy_timeout_seconds: float) -> None:
         """Begin a transaction that may write with its first statement, on one way to the thread."""
         self._beginning = ImmediateBeginning(timeout_seconds=timeout_seconds, busy_timeout_seconds=busy_timeout_seconds)
 
-    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._running or self._connection is None:
-            raise ValueError("Connection closed")  # SQLAlchemy knows aiosqlite's error by these words
-        name = getattr(fn, "__name__", "")
-        if name in _ENDINGS:
-            return await self._end(name, fn)
-        function = partial(fn, *args, **kwargs)
-        if self._beginning is None:
-            return await self._ask(function)
-        beginning, self._beginning = self._beginning, None
-        begin = partial(_begin_and_call, beginning, self._connection, self._line, function)
-        answer = await self._ask(begin)
-        while answer is _BUSY:
-            answer = await self._ask_in_turn(begin, beginning)
-        return answer
+    def start(self, function: Callable[[], Any]) -> Errand:
+        """Have a function called in the thread, with a transaction begun if that is to be; `finish` waits for it."""
+        self._is_over = False
+        return self._put(self._in_transaction(function))
 
-    async def _ask(self, function: Callable[[], Any]) -> Any:
-        done = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((done, function))
+    async def finish(self, errand: Errand) -> Any:
+        """Wait for what was started; in place, for a moment, unless the event loop is to have a turn by now."""
         try:
-            return await done
+            if monotonic() >= self._turn_at or not self._is_soon(errand):
+                await self._by_loop(errand)
         except asyncio.CancelledError:
             await self._interrupt()
             raise
+        answer = errand.result()
+        while answer is _BUSY:
+            assert self._beginning is not None  # noqa: S101 - for the type checker
+            answer = await self._ask_in_turn(errand.function, self._beginning)
+        return answer
+
+    def end_at_once(self) -> bool:
+        """Roll back what only read, which nobody need wait for, or what has not begun; return whether it was so."""
+        self._beginning = None
+        if self._only_reads:
+            self._only_reads, self._is_over = False, True
+            self.send(self._conn.rollback)
+        return self._is_over
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if getattr(fn, "__self__", None) is not self._connection or fn.__name__ not in _ENDINGS:  # such as a cursor's `close`
+            return await self.finish(self.start(partial(fn, *args, **kwargs)))
+        function = self._in_transaction(fn) if fn.__name__ == "commit" else fn
+        if fn.__name__ != "close" and self.end_at_once():
+            return None
+        errand = self._put(function)
+        if not self._is_soon(errand):
+            with anyio.CancelScope(shield=True):
+                await asyncio.shield(errand.wait())
+        self._is_over = errand.error is None  # a COMMIT that is refused leaves the transaction open
+        return errand.result()
+
+    def _in_transaction(self, function: Callable[[], Any]) -> Callable[[], Any]:
+        if self._beginning is None:
+            return function
+        return partial(_within, self._beginning, self._conn, self._line, function)
+
+    def _put(self, function: Callable[[], Any]) -> Errand:
+        if not self._running or self._connection is None:
+            raise ValueError("no active connection")  # aiosqlite's error, which SQLAlchemy knows by its words
+        errand = Errand(function)
+        self._tx.put_nowait((None, errand.run))
+        return errand
+
+    def _is_soon(self, errand: Errand) -> bool:
+        """Wait in place for a moment, unless that was of no use just now; return whether it was called."""
+        if self._hurried:
+            self._hurried -= 1
+            return errand.is_done(0)
+        is_done = errand.is_done(PATIENCE_SECONDS)
+        if not is_done:
+            self._hurried = HURRIED
+        return is_done
+
+    async def _by_loop(self, errand: Errand) -> None:
+        await asyncio.sleep(0)  # a turn for all others, while the thread works
+        self._turn_at = monotonic() + TURN_SECONDS
+        if not self._is_soon(errand):
+            await errand.wait()
 
     async def _ask_in_turn(self, function: Callable[[], Any], beginning: ImmediateBeginning) -> Any:
         loop = asyncio.get_running_loop()
@@ -126,17 +178,6 @@ class SqliteConnection(aiosqlite.Connection):
             raise
         finally:
             out_of_turn.cancel()
-
-    async def _end(self, name: str, function: Callable[..., Any]) -> Any:
-        assert self._connection is not None  # noqa: S101 - for the type checker
-        self._beginning = None
-        if name in _TRANSACTION_ENDINGS and not self._has_begun and not self._connection.in_transaction:
-            return None  # SQLAlchemy rolls back whatever it gives back: half of a short transaction's way to the thread
-        self._has_begun = self._has_begun and name not in _TRANSACTION_ENDINGS
-        done = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((done, function))
-        with anyio.CancelScope(shield=True):
-            return await asyncio.shield(done)
 
     async def _interrupt(self) -> None:
         """Interrupt the thread until it has come to the end of what it was asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -12,12 +12,14 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.util import await_only
 
 from indiaai_core.errors import BackendUnavailable, ConfigurationError, Fault, IndiaAIError
 from indiaai_core.mounts import forgetful_mount
 from indiaai_db.backend import SqlalchemyDatabaseService
 from indiaai_db.engines import Engines, shield_termination
 from indiaai_db.errors import MigrationFailed, ReadOnlySession, TransactionConflict
+from indiaai_db.sqlite.adapter import AdaptedConnection
 from indiaai_db.sqlite.beginning import primary_code
 from indiaai_db.sqlite.connection import Opener
 from indiaai_db.sqlite.driver import SqliteConnection
@@ -77,7 +79,7 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         event.listen(engine.sync_engine, "commit", _check_foreign_keys)
         return engine
 
-    def _immediate(self, wait: float) -> Callable[[SqliteConnection], Awaitable[None]]:
+    def _immediate(self, wait: float) -> Callable[[SqliteConnection], None]:
         return lambda it: it.begin_immediate(timeout_seconds=wait, busy_timeout_seconds=self._settings.busy_timeout_seconds)
 
     def _opener(self, *, is_read_only: bool = False, has_foreign_keys: bool = True) -> Opener:
@@ -113,16 +115,18 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
 
 
 def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
-    engine = create_async_engine(
-        "sqlite+aiosqlite:///file", connect_args={"async_creator_fn": opener}, json_serializer=dump_json, **options
-    )
+    def connect(dialect: Any, *_: Any) -> AdaptedConnection:
+        return AdaptedConnection(dialect.dbapi, cast(Any, await_only(opener())))
+
+    engine = create_async_engine("sqlite+aiosqlite:///file", json_serializer=dump_json, **options)
+    event.listen(engine.sync_engine, "do_connect", connect)
     shield_termination(engine, SqliteConnection.close)
     return engine
 
 
-def _listen_to_begin(engine: AsyncEngine, begin: Callable[[SqliteConnection], Awaitable[None]]) -> None:
+def _listen_to_begin(engine: AsyncEngine, begin: Callable[[SqliteConnection], None]) -> None:
     def begin_transaction(connection: Connection) -> None:
-        cast(Any, connection.connection.dbapi_connection).run_async(begin)
+        begin(cast(Any, connection.connection.driver_connection))
 
     event.listen(engine.sync_engine, "begin", begin_transaction)
 
