@@ -75,15 +75,15 @@ async def test_acknowledged_commits_survive_kill_9(
 
 
 async def test_connections_are_set_up_for_several_processes(sqlite_service: SqliteDatabaseService) -> None:
-    """Both kinds of connections use WAL, foreign keys, a busy timeout and synchronous NORMAL; readers refuse writes."""
-    pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "synchronous", "query_only")
+    """Both kinds of connections use WAL, foreign keys, a busy timeout, synchronous NORMAL and full syncs; readers refuse writes."""
+    pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "synchronous", "fullfsync", "query_only")
 
     found = {}
     for read_only in (False, True):
         async with sqlite_service.session(read_only=read_only) as session:
             found[read_only] = [await session.scalar(text(f"PRAGMA {name}")) for name in pragmas]
 
-    assert found == {False: ["wal", 1, 5000, 1, 0], True: ["wal", 1, 5000, 1, 1]}
+    assert found == {False: ["wal", 1, 5000, 1, 1, 0], True: ["wal", 1, 5000, 1, 1, 1]}
 
 
 async def test_synchronous_full_is_a_setting(sqlite_path: Path) -> None:

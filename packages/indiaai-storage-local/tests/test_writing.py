@@ -17,7 +17,7 @@ import anyio.to_thread
 import pytest
 
 from indiaai_core.errors import BackendUnavailable, InvalidRequest, ObjectExists, ObjectNotFound, StorageError
-from indiaai_storage_local import LocalSettings, LocalStorageService, tree
+from indiaai_storage_local import LocalSettings, LocalStorageService, folders, tree
 from indiaai_storage_local.lookup import Lookup
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +134,37 @@ async def test_a_folder_that_cannot_be_made_is_said(
 
     assert not await service.exists("folder/object")
     assert leftovers(root) == []
+
+
+@pytest.mark.parametrize(("number", "asked_instead"), [(0, False), (errno.ENOTSUP, True), (errno.EIO, False)])
+async def test_on_macos_the_disk_empties_its_cache(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int, asked_instead: bool
+) -> None:
+    """There fsync(2) leaves bytes in the disk's cache: another call is made, or where that is unknown, fsync all the same."""
+    calls: list[str] = []
+
+    class Known:
+        F_FULLFSYNC = 51
+
+        def fcntl(self, _: int, command: int) -> None:
+            assert command == self.F_FULLFSYNC
+            calls.append("F_FULLFSYNC")
+            if number:
+                raise OSError(number, os.strerror(number))
+
+    async with LocalStorageService(LocalSettings(path=root)) as service:
+        await service.upload("object", b"old")
+        monkeypatch.setattr(folders, "_fcntl", Known())
+        monkeypatch.setattr(os, "fsync", lambda _: calls.append("fsync"))
+        if number == errno.EIO:
+            with pytest.raises(BackendUnavailable, match="LOCAL_STORAGE_PATH"):
+                await service.upload("object", b"new")
+        else:
+            await service.upload("object", b"new")
+        content = await service.download("object")
+
+    assert content == (b"old" if number == errno.EIO else b"new")
+    assert ("fsync" in calls, "F_FULLFSYNC" in calls) == (asked_instead, True)
 
 
 async def test_everything_is_synced_before_the_call_returns(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

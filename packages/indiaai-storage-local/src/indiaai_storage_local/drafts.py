@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
 from indiaai_storage_local.files import Digests, Label, ObjectFile, seal, write_all
-from indiaai_storage_local.folders import close
+from indiaai_storage_local.folders import close, sync
 from indiaai_storage_local.threads import DiskThreads
 from indiaai_storage_local.tree import Tree
 
@@ -93,7 +93,7 @@ class Draft:
         self._make()
         write_all(self._descriptor, self._pending + seal(self._digests, size=self._size, label=self._label))
         if self._tree.fsync and not self._is_cancelled:
-            os.fsync(self._descriptor)
+            sync(self._descriptor)
         if self._is_cancelled:
             return
         if os.name == "nt":  # an open file cannot be renamed there; elsewhere it stays locked until it has its place

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-__all__ = ["FILE_FLAGS", "Folder", "close", "require_regular"]
+__all__ = ["FILE_FLAGS", "Folder", "close", "require_regular", "sync"]
 
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd
 _FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -18,6 +20,8 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 FILE_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _SCANS = 4
+
+_fcntl: Any = import_module("fcntl") if os.name == "posix" else None
 
 
 class Folder:
@@ -103,7 +107,7 @@ class Folder:
     def sync(self) -> None:
         """Wait until the names in this folder are on the disk, where the system can do that for a directory."""
         if self.descriptor is not None:
-            os.fsync(self.descriptor)
+            sync(self.descriptor)
 
     def close(self) -> None:
         """Close the directory."""
@@ -140,3 +144,20 @@ def close(descriptor: int) -> None:
     """Close what was only read, or is on the disk or not wanted any more: whatever the system says of it, nothing is lost."""
     with suppress(OSError):
         os.close(descriptor)
+
+
+def sync(descriptor: int) -> None:
+    """Wait until a file, or the names in a directory, are on the disk. On macOS fsync(2) ends when they are in its cache.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    everything = getattr(_fcntl, "F_FULLFSYNC", None)
+    try:
+        if everything is not None:
+            _fcntl.fcntl(descriptor, everything)
+            return
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.ENOTTY, errno.EINVAL):
+            raise
+    os.fsync(descriptor)

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 
 from indiaai_core.errors import StorageError
-from indiaai_storage_local.folders import Folder
+from indiaai_storage_local.folders import Folder, sync
 from indiaai_storage_local.scratch import Scratch
 
 __all__ = ["keep_secret", "read_secret"]
@@ -30,7 +30,7 @@ def keep_secret(root: Folder, scratch: Scratch, *, fsync: bool) -> bytes:
         with open(descriptor, "wb") as file:
             file.write(secrets.token_hex(32).encode())
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
             with suppress(FileExistsError):
                 root.take(path, under=_NAME, is_new=True)
                 if fsync:

@@ -81,6 +81,7 @@ class Opener:
     def _set_up(self, connection: sqlite3.Connection) -> None:
         self._use_wal(connection)
         connection.execute(f"PRAGMA synchronous={self.synchronous}")
+        connection.execute("PRAGMA fullfsync=ON")  # on macOS a sync ends else when the bytes are in the disk's own cache
         connection.execute(f"PRAGMA foreign_keys={'ON' if self.has_foreign_keys else 'OFF'}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_SIZE_LIMIT_BYTES}")
         if self.is_read_only:
@@ -93,14 +94,12 @@ class Opener:
             try:
                 if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
                     return
-                mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+                if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+                    raise self._misfit("its file system cannot keep a write-ahead log", "a path on a local disk")
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - no secret
-                continue
-            if mode != "wal":
-                raise self._misfit("its file system cannot keep a write-ahead log", "a path on a local disk")
 
     def _explain(self, error: Exception) -> IndiaAIError:
         code = primary_code(error)
