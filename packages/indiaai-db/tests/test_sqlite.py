@@ -75,7 +75,7 @@ async def test_acknowledged_commits_survive_kill_9(
 
 
 async def test_connections_are_set_up_for_several_processes(sqlite_service: SqliteDatabaseService) -> None:
-    """Both kinds of connections use WAL, foreign keys, a busy timeout, synchronous NORMAL and full syncs; readers refuse writes."""
+    """Both kinds use WAL, foreign keys, a busy timeout, synchronous NORMAL and full syncs; readers refuse writes."""
     pragmas = ("journal_mode", "foreign_keys", "busy_timeout", "synchronous", "fullfsync", "query_only")
 
     found = {}
