@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import AsyncExitStack
@@ -334,3 +335,42 @@ async def test_a_full_disk_is_an_unavailable_backend(sqlite_service: SqliteDatab
         await fill()
 
     assert await read_balance(sqlite_service) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody delete or replace a file that is in use")
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_nothing_is_committed_to_a_file_that_has_lost_its_name(
+    sqlite_service: SqliteDatabaseService, sqlite_path: Path, *, is_replaced: bool
+) -> None:
+    """A file that is deleted or replaced in use is written no more, nor made anew; it serves again once it is back."""
+    await create_tables(sqlite_service)
+    away = sqlite_path.with_name("away")
+    sqlite_path.rename(away)
+    if is_replaced:
+        sqlite_path.touch()
+
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="replaced" if is_replaced else "deleted"):
+            await add(sqlite_service, 1)
+        with pytest.raises(BackendUnavailable, match="in use"):
+            await read_balance(sqlite_service)
+        with pytest.raises(BackendUnavailable, match="in use"):
+            await sqlite_service.check()
+    assert sqlite_path.exists() == is_replaced
+    assert not is_replaced or sqlite_path.stat().st_size == 0
+
+    away.replace(sqlite_path)
+    await add(sqlite_service, 1)
+    assert await read_balance(sqlite_service) == 1
+
+
+async def test_a_damaged_file_is_an_unavailable_backend(sqlite_service: SqliteDatabaseService, sqlite_path: Path) -> None:
+    """Where a page is no page any more, the session says that the database is damaged, and what to do."""
+    await create_tables(sqlite_service)
+    await sqlite_service.aclose()
+    with sqlite_path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (sqlite_path.stat().st_size - 4096))
+
+    with pytest.raises(BackendUnavailable, match=r"damaged: .* from a backup"):
+        await read_balance(sqlite_service)

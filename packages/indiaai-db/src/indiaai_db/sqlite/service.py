@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -52,6 +53,7 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         super().__init__()
         self._settings = settings or SqliteSettings()
         self._path = self._settings.db_path.absolute()  # a later change of the working directory changes nothing
+        self._file: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         """Name the file."""
@@ -64,20 +66,49 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
                 "parent's lock for its own: it would wait for ever. Fork before the first use, or start processes by spawn."
             )
         wait = self._settings.busy_timeout_seconds
-        pooled = partial(_new_engine, poolclass=AsyncAdaptedQueuePool, max_overflow=0, pool_timeout=wait)
+        pooled = partial(self._new_engine, poolclass=AsyncAdaptedQueuePool, max_overflow=0, pool_timeout=wait)
         # One writing connection: who waits in this process waits in turn in the pool, and not by polling the file.
-        writer = pooled(self._opener(), pool_size=1)
-        _listen_to_begin(writer, self._immediate(wait))
-        reader = pooled(self._opener(is_read_only=True), pool_size=self._settings.readers)
-        _listen_to_begin(reader, SqliteConnection.begin_deferred)
+        writer = pooled(self._opener(), self._immediate(wait), pool_size=1)
+        reader = pooled(self._opener(is_read_only=True), SqliteConnection.begin_deferred, pool_size=self._settings.readers)
         return Engines(writer=writer, reader=reader, serializable=writer)
 
     def _create_migration_engine(self) -> AsyncEngine:
-        engine = _new_engine(self._opener(has_foreign_keys=False), poolclass=NullPool)
         # The transaction is the lock: it is one for all migrations, and ends with the process whatever happens to that.
-        _listen_to_begin(engine, self._immediate(MIGRATION_WAIT_SECONDS))
+        begin = self._immediate(MIGRATION_WAIT_SECONDS)
+        engine = self._new_engine(self._opener(has_foreign_keys=False), begin, poolclass=NullPool)
         event.listen(engine.sync_engine, "commit", _check_foreign_keys)
         return engine
+
+    def _new_engine(self, opener: Opener, begin: Callable[[SqliteConnection], None], **options: Any) -> AsyncEngine:
+        def connect(dialect: Any, *_: Any) -> AdaptedConnection:
+            self._require_file()  # or SQLite would make a new one
+            return AdaptedConnection(dialect.dbapi, cast(Any, await_only(opener())))
+
+        def begin_transaction(connection: Connection) -> None:
+            self._require_file()
+            begin(cast(Any, connection.connection.driver_connection))
+
+        engine = create_async_engine("sqlite+aiosqlite:///file", json_serializer=dump_json, **options)
+        event.listen(engine.sync_engine, "do_connect", connect)
+        event.listen(engine.sync_engine, "begin", begin_transaction)
+        shield_termination(engine, SqliteConnection.close)
+        return engine
+
+    def _require_file(self) -> None:
+        # SQLite goes on with a file that has lost its name, and all that is committed goes with it.
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            file = None
+        else:
+            file = found.st_dev, found.st_ino
+        if self._file is None:
+            self._file = file
+        elif self._file != file:
+            raise BackendUnavailable(
+                f"The SQLite database {self._path} was {'replaced' if file else 'deleted'} while it was in use. Stop all that "
+                "use it, put the right file there, with no `-wal` beside it but its own, and start again."
+            )
 
     def _immediate(self, wait: float) -> Callable[[SqliteConnection], None]:
         return lambda it: it.begin_immediate(timeout_seconds=wait, busy_timeout_seconds=self._settings.busy_timeout_seconds)
@@ -95,6 +126,8 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
             return TransactionConflict("Another connection kept the SQLite database locked.", retry_after=1.0)
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             return BackendUnavailable(f"The SQLite database {self._path} cannot be used now: {error.orig}")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return BackendUnavailable(f"The SQLite database {self._path} is damaged: {error.orig}. Restore it from a backup.")
         return None
 
     async def caveats(self) -> Sequence[Fault]:
@@ -112,23 +145,6 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
     async def _check_connection(self) -> None:
         async with self._engines.current().reader.connect() as connection:
             await connection.execute(text("PRAGMA schema_version"))
-
-
-def _new_engine(opener: Opener, **options: Any) -> AsyncEngine:
-    def connect(dialect: Any, *_: Any) -> AdaptedConnection:
-        return AdaptedConnection(dialect.dbapi, cast(Any, await_only(opener())))
-
-    engine = create_async_engine("sqlite+aiosqlite:///file", json_serializer=dump_json, **options)
-    event.listen(engine.sync_engine, "do_connect", connect)
-    shield_termination(engine, SqliteConnection.close)
-    return engine
-
-
-def _listen_to_begin(engine: AsyncEngine, begin: Callable[[SqliteConnection], None]) -> None:
-    def begin_transaction(connection: Connection) -> None:
-        begin(cast(Any, connection.connection.driver_connection))
-
-    event.listen(engine.sync_engine, "begin", begin_transaction)
 
 
 def _check_foreign_keys(connection: Connection) -> None:
