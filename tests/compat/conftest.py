@@ -20,7 +20,8 @@ def anyio_backend() -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a site once with each of the wheels that its module is about."""
     if "site" in metafunc.fixturenames:
-        metafunc.parametrize("site", metafunc.module.WHEELS, indirect=True, ids=lambda path: path.name, scope="module")
+        wheels: list[Path] = vars(metafunc.module)["WHEELS"]
+        metafunc.parametrize("site", wheels, indirect=True, ids=lambda path: path.name, scope="module")
 
 
 @pytest.fixture(scope="module")

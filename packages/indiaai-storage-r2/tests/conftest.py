@@ -19,20 +19,16 @@ from uuid import uuid4
 import pytest
 import trustme
 
-from indiaai_storage_r2 import R2Settings, R2StorageService
+from indiaai_storage_r2 import R2StorageService
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the doubles, which several test modules share
 import swift
+from making import SECRET, ServiceMaker, make_settings
 from r2 import R2Server
-from r2.server import ACCESS_KEY_ID, SECRET
-
-__all__ = ["ACCESS_KEY_ID", "SECRET", "ServiceMaker", "make_settings"]
 
 START_SECONDS = 40
 
 collect_ignore = ["chaos", "integration"]  # run by the sessions of these names, or by their paths
-
-ServiceMaker = Callable[..., R2StorageService]
 
 
 @pytest.fixture(params=["lean", "boto3"])
@@ -51,20 +47,6 @@ def anyio_backend() -> str:
 def _no_aws_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "AWS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-
-
-def make_settings(endpoint: str, bucket: str = "bucket", **values: object) -> R2Settings:
-    """Return settings for a store of the tests."""
-    return R2Settings.model_validate(
-        {
-            "endpoint_url": endpoint,
-            "bucket_name": bucket,
-            "access_key_id": ACCESS_KEY_ID,
-            "secret_access_key": SECRET,
-            "part_size_mib": 5,
-            **values,
-        }
-    )
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from conftest import make_settings
 from indiaai_storage_r2 import R2StorageService
+from making import make_settings
 from operations import OPERATIONS, Operation, attempt, open_uploads, plant, require_whole, wait_until
 from proxy import MISHAPS, FaultProxy, Mishap
 from r2 import R2Server

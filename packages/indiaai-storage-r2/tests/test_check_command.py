@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker
 from indiaai_core.cli.app import build_app
+from making import ACCESS_KEY_ID, SECRET, ServiceMaker
 from r2 import Answer, Fault, R2Server, refusal
 from r2.signatures import Token
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 
-from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker, make_settings
 from indiaai_storage_r2 import R2StorageService
+from making import ACCESS_KEY_ID, SECRET, ServiceMaker, make_settings
 from r2 import Fault, R2Server
 
 PROGRAM = """

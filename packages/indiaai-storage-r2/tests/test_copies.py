@@ -7,9 +7,9 @@ import threading
 import anyio
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, ObjectNotFound
 from indiaai_storage_r2 import R2StorageService, copies
+from making import ServiceMaker
 from r2 import Answer, Fault, R2Server, refusal
 
 pytestmark = pytest.mark.anyio

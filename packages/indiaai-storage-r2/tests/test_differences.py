@@ -44,7 +44,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker, make_settings
 from fetch import fetch_with
 from indiaai_core import (
     BackendUnavailable,
@@ -56,6 +55,7 @@ from indiaai_core import (
     ObjectNotFound,
 )
 from indiaai_storage_r2 import R2StorageService, RequestRefused
+from making import ACCESS_KEY_ID, SECRET, ServiceMaker, make_settings
 from r2 import Fault, R2Server, Token, refusal
 
 pytestmark = pytest.mark.anyio

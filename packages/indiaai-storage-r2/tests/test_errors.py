@@ -9,7 +9,6 @@ from email.utils import formatdate
 
 import pytest
 
-from conftest import SECRET, ServiceMaker, make_settings
 from indiaai_core import (
     BackendUnavailable,
     ConfigurationError,
@@ -20,6 +19,7 @@ from indiaai_core import (
     StorageError,
 )
 from indiaai_storage_r2 import R2StorageService, RequestRefused
+from making import SECRET, ServiceMaker, make_settings
 from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
 pytestmark = pytest.mark.anyio

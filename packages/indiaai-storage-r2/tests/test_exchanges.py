@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, ObjectNotFound
 from indiaai_storage_r2 import R2StorageService
 from indiaai_storage_r2.lean.exchanges import MAX_WHOLE_BYTES
+from making import ServiceMaker
 from r2 import Answer, Fault, R2Server
 from scripted import Conversation, ScriptedServer
 from test_lean import EMPTY, HELLO, cut_the_second, say_always

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, ObjectExists, StorageError
 from indiaai_storage_r2 import R2StorageService
+from making import ServiceMaker
 from r2 import Answer, Fault, R2Server, StoredObject, refusal
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import ServiceMaker
+from making import ServiceMaker
 from proxy import Exchange, FaultProxy, Mishap, lose_the_answer
 from r2 import R2Server
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable, StorageError
 from indiaai_storage_r2.lean.client import LeanClient
 from indiaai_storage_r2.lean.failures import ConnectionCut, Refused, Unanswered
+from making import ServiceMaker
 from scripted import Conversation, Exchange, ScriptedServer
 
 MIB = 1024 * 1024

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from conftest import ServiceMaker
 from indiaai_core import ConfigurationError
 from indiaai_storage_r2.lean.client import LeanClient
 from indiaai_storage_r2.lean.failures import Refused, Unanswered
 from indiaai_storage_r2.lean.trust import make_context
+from making import ServiceMaker
 from scripted import Conversation, Exchange, ScriptedServer
 from test_lean import EMPTY, HELLO, MIB, TARGET, Source, client_of, read, say_always
 

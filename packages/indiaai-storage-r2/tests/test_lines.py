@@ -9,10 +9,10 @@ import time
 import anyio
 import pytest
 
-from conftest import ServiceMaker, make_settings
 from indiaai_core import BackendUnavailable
 from indiaai_storage_r2 import R2StorageService
 from indiaai_storage_r2.lean.lines import Lines
+from making import ServiceMaker, make_settings
 from r2 import Fault, R2Server
 from scripted import Conversation, ScriptedServer
 from test_lean import EMPTY, HELLO, say_always

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import BackendUnavailable
 from indiaai_storage_r2 import R2StorageService
+from making import ServiceMaker
 from r2 import Answer, Fault, R2Server
 
 pytestmark = pytest.mark.anyio

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from conftest import ServiceMaker, make_settings
 from indiaai_core import BackendUnavailable
 from indiaai_storage_r2 import R2StorageService
 from indiaai_storage_r2.lean.client import LeanClient
 from indiaai_storage_r2.lean.failures import Refused, Unanswered
+from making import ServiceMaker, make_settings
 from r2 import Answer, Fault, R2Server
 from scripted import ScriptedServer
 from test_lean import client_of, say, say_always

@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
-from conftest import SECRET, ServiceMaker, make_settings
 from indiaai_storage_r2 import R2StorageService
+from making import SECRET, ServiceMaker, make_settings
 from r2 import R2Server
 from scripted import ScriptedServer
 from test_lean import HELLO, say_always

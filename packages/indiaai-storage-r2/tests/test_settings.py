@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import SECRET
 from indiaai_core import InvalidSettings, Platform
 from indiaai_storage_r2 import R2Settings, R2StorageService
+from making import SECRET
 
 VARIABLES = {
     "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",

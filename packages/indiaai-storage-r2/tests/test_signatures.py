@@ -14,11 +14,11 @@ from botocore.awsrequest import AWSResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import SECRET, make_settings
 from indiaai_storage_r2 import R2Settings, R2StorageService
 from indiaai_storage_r2.lean.client import LeanClient
 from indiaai_storage_r2.lean.operations import read_operation
 from indiaai_storage_r2.lean.signatures import Signer
+from making import SECRET, make_settings
 
 NOW = datetime(2026, 2, 28, 23, 59, 59, 750_000, tzinfo=UTC)
 ENDPOINTS = ["https://account.r2.cloudflarestorage.com", "http://localhost:9000", "https://store.example.in:443", "http://[::1]:80",

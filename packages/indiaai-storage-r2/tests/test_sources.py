@@ -18,9 +18,9 @@ from typing import Any
 import anyio
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_core import StorageError
 from indiaai_storage_r2 import R2StorageService, payloads, sources
+from making import ServiceMaker
 from operations import wait_until
 from r2 import Answer, Fault, R2Server
 

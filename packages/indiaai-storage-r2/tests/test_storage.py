@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ServiceMaker
 from fetch import fetch_with
 from indiaai_core.testing import StorageConformance
 from indiaai_core.testing.storage import Fetch
 from indiaai_storage_r2 import R2StorageService
+from making import ServiceMaker
 from r2 import R2Server
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from conftest import make_settings
 from indiaai_core import InvalidRequest, StorageError
 from indiaai_storage_r2 import R2StorageService, multipart
+from making import make_settings
 from r2 import Fault, R2Server
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 import pytest
 
-from conftest import ServiceMaker
 from indiaai_storage_r2 import R2StorageService
+from making import ServiceMaker
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import ACCESS_KEY_ID, SECRET, ServiceMaker
 from indiaai_storage_r2 import R2StorageService
+from making import ACCESS_KEY_ID, SECRET, ServiceMaker
 from r2 import R2Server, Token
 
 pytestmark = pytest.mark.anyio

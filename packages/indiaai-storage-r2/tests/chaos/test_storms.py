@@ -11,9 +11,9 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from conftest import make_settings
 from indiaai_core import BackendUnavailable, ObjectNotFound
 from indiaai_storage_r2 import R2StorageService
+from making import make_settings
 from operations import wait_until
 from proxy import MISHAPS, Dice, FaultProxy
 from r2 import R2Server

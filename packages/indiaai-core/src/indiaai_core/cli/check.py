@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import anyio
@@ -153,7 +152,7 @@ class _Round:
         self._is_firm = is_firm
         self._pending = {str(selection.slot): selection for selection in selections}
         self._answered = threading.Event()
-        self._cancel: Callable[[], object] = list  # until there is something to cancel
+        self._cancel: Callable[[], object] = bool  # does nothing, until there is something to cancel
         self._began = time.process_time()
 
     def run(self) -> bool:
@@ -176,7 +175,8 @@ class _Round:
 
     async def _probe_all(self) -> None:
         async with anyio.create_task_group() as group:
-            self._cancel = partial(asyncio.get_running_loop().call_soon_threadsafe, group.cancel_scope.cancel)
+            loop = asyncio.get_running_loop()
+            self._cancel = lambda: loop.call_soon_threadsafe(group.cancel_scope.cancel)
             for selection in list(self._pending.values()):
                 group.start_soon(self._probe, selection)
         self._answered.set()
