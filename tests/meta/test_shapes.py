@@ -31,7 +31,7 @@ LONGER_PACKAGES = {
     # between databases (230), fixtures for their tests (200), replicas that are watched and servers that say nothing (300),
     # a line for those that wait to write to one SQLite file (80), which SQLite lacks: a third of the processor's time; an own
     # way to its thread and back (60), a quarter of a transaction; and a look whether its file is still there (15)
-    "indiaai-db": 4025,
+    "indiaai-db": 4030,
     "indiaai-queue-memory": 700,  # also waiting for room, across event loops and threads
     # Also a file format that survives a power cut, reads without a thread (a system call that Python lacks) with a way
     # for each system that has it not, its own hand-over from threads, and the server of its own links.

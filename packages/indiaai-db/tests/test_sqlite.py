@@ -364,6 +364,17 @@ async def test_nothing_is_committed_to_a_file_that_has_lost_its_name(
     assert await read_balance(sqlite_service) == 1
 
 
+async def test_a_closed_service_may_begin_with_another_file(sqlite_service: SqliteDatabaseService, sqlite_path: Path) -> None:
+    """What is deleted when nothing is open is made anew, as by a process that starts."""
+    await create_tables(sqlite_service)
+    await sqlite_service.aclose()
+    sqlite_path.unlink()
+
+    await create_tables(sqlite_service)
+
+    assert await read_balance(sqlite_service) == 0
+
+
 async def test_a_damaged_file_is_an_unavailable_backend(sqlite_service: SqliteDatabaseService, sqlite_path: Path) -> None:
     """Where a page is no page any more, the session says that the database is damaged, and what to do."""
     await create_tables(sqlite_service)

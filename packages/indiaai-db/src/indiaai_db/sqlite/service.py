@@ -59,6 +59,11 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         """Name the file."""
         return f"<SqliteDatabaseService {str(self._path)!r}>"
 
+    async def aclose(self) -> None:
+        """Close all connections, and forget which file they were to."""
+        await super().aclose()
+        self._file = None
+
     def _create_engines(self) -> Engines:
         if self._engines.was_forked_in_use:
             raise ConfigurationError(
