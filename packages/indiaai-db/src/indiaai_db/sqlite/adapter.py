@@ -67,11 +67,11 @@ class WholeCursor:
         """Do nothing: what SQLAlchemy calls before it hands over rows that need no connection any more."""
 
     def _do(self, function: Any, operation: str, parameters: Any) -> None:
-        answer = self._connection.wait_for(_do, function, operation, parameters)
+        answer = self._connection.wait_for(_execute_whole, function, operation, parameters)
         self._rows, self.description, self.rowcount, self.lastrowid = answer
 
 
-def _do(handle: sqlite3.Connection, function: Any, operation: str, parameters: Any) -> Any:
+def _execute_whole(handle: sqlite3.Connection, function: Any, operation: str, parameters: Any) -> Any:
     cursor = handle.cursor()
     try:
         function(cursor, operation, parameters)
