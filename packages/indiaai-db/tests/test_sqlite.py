@@ -8,7 +8,9 @@ import sqlite3
 import sys
 import threading
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -362,6 +364,38 @@ async def test_nothing_is_committed_to_a_file_that_has_lost_its_name(
     away.replace(sqlite_path)
     await add(sqlite_service, 1)
     assert await read_balance(sqlite_service) == 1
+
+
+@contextmanager
+def closed_to_us(folder: Path) -> Iterator[None]:
+    """Let nobody into a folder for the time of a block, nor be root, whom no permission stops."""
+    is_root = os.geteuid() == 0
+    folder.chmod(0)
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder is closed otherwise there")
+async def test_a_file_that_cannot_be_looked_at_is_not_called_deleted(
+    sqlite_service: SqliteDatabaseService, sqlite_path: Path
+) -> None:
+    """Where its folder may not be entered any more the reason is said, nothing is written, and it serves again after that."""
+    await create_tables(sqlite_service)
+    await add(sqlite_service, 1)
+
+    for work in (partial(add, sqlite_service, 1), partial(read_balance, sqlite_service), sqlite_service.check):
+        with pytest.raises(BackendUnavailable, match="looked at: Permission denied"), closed_to_us(sqlite_path.parent):
+            await work()
+
+    assert await read_balance(sqlite_service) == 1
+    await add(sqlite_service, 1)
+    assert await read_balance(sqlite_service) == 2
 
 
 async def test_a_closed_service_may_begin_with_another_file(sqlite_service: SqliteDatabaseService, sqlite_path: Path) -> None:

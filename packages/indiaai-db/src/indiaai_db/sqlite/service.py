@@ -101,12 +101,15 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
 
     def _require_file(self) -> None:
         # SQLite goes on with a file that has lost its name, and all that is committed goes with it.
+        file = None
         try:
             found = os.stat(self._path)
-        except OSError:
-            file = None
-        else:
             file = found.st_dev, found.st_ino
+        except OSError as error:
+            if self._file and not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise BackendUnavailable(
+                    f"The SQLite database {self._path} cannot be looked at: {error.strerror}. It is used again once it can."
+                ) from error
         if self._file is None:
             self._file = file
         elif self._file != file:
