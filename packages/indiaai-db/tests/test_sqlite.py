@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import sys
@@ -23,7 +24,7 @@ from indiaai_core import BackendUnavailable, ConfigurationError, InvalidSettings
 from indiaai_db import TransactionConflict
 from indiaai_db.sqlite import SqliteDatabaseService, SqliteSettings
 from indiaai_db.testing.tables import Account, create_tables, read_balance
-from writing import add, add_in_process, add_until_killed, start
+from writing import add, add_in_process, add_until_killed, start, write_with_little_room
 
 pytestmark = pytest.mark.anyio
 
@@ -337,6 +338,32 @@ async def test_a_full_disk_is_an_unavailable_backend(sqlite_service: SqliteDatab
         await fill()
 
     assert await read_balance(sqlite_service) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's length")
+@pytest.mark.parametrize(("filled_bytes", "limit_bytes"), [(0, 300_000), (5_000_000, 5_300_000)], ids=["log", "checkpoint"])
+async def test_where_no_file_can_grow_nothing_acknowledged_is_lost(
+    sqlite_service: SqliteDatabaseService, sqlite_path: Path, tmp_path: Path, filled_bytes: int, limit_bytes: int
+) -> None:
+    """Also where a checkpoint finds no room: what is refused is not there, reads go on, and so do writes once there is room."""
+    async with sqlite_service.session() as session:
+        await session.execute(text("CREATE TABLE numbers (number INTEGER PRIMARY KEY, filling BLOB)"))
+        await session.execute(text("INSERT INTO numbers VALUES (-1, zeroblob(:size))"), {"size": filled_bytes})
+    await sqlite_service.aclose()
+
+    code = await end_of(start(write_with_little_room, sqlite_path, limit_bytes, tmp_path / "said"))
+
+    said = json.loads((tmp_path / "said").read_text())
+    async with sqlite_service.session(read_only=True) as session:
+        present = [*await session.scalars(text("SELECT number FROM numbers WHERE number >= 0 ORDER BY number"))]
+        health = await session.scalar(text("PRAGMA integrity_check"))
+    assert (code, health) == (0, "ok")
+    assert [size == limit_bytes for size in said["sizes"]] == [filled_bytes > 0, True]
+    assert {error.partition(" cannot be used now")[0] for error in said["errors"]} == {
+        f"BackendUnavailable: The SQLite database {sqlite_path}"
+    }
+    assert present == said["committed"] == [*said["read"], 100]
+    assert len(said["committed"]) + len(said["errors"]) == 101
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody delete or replace a file that is in use")

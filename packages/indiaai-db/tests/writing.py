@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import multiprocessing
 from collections.abc import Callable
 from functools import partial
@@ -114,3 +115,34 @@ def write_numbers_until_killed(path: Path, log: Path, writer: int) -> None:
                     file.write(f"committed {number}\n".encode())
 
     asyncio.run(main())
+
+
+def write_with_little_room(path: Path, limit_bytes: int, log: Path) -> None:
+    """Write 100 numbers while no file may be longer than a limit, then one more, and say what came of it as JSON."""
+    import resource  # which Windows has not
+
+    said: dict[str, Any] = {"committed": [], "errors": []}
+
+    async def write(service: SqliteDatabaseService, number: int) -> None:
+        try:
+            async with service.session() as session:
+                await session.execute(text("INSERT INTO numbers VALUES (:number, randomblob(100000))"), {"number": number})
+        except Exception as error:  # noqa: BLE001 - whatever reaches a user is to be told
+            said["errors"].append(f"{type(error).__name__}: {error}")
+        else:
+            said["committed"].append(number)
+
+    async def main() -> None:
+        async with SqliteDatabaseService(SqliteSettings(db_path=path)) as service:
+            await service.check()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))  # Python ignores the signal
+            for number in range(100):
+                await write(service, number)
+            async with service.session(read_only=True) as session:
+                said["read"] = [*await session.scalars(text("SELECT number FROM numbers WHERE number >= 0 ORDER BY number"))]
+            said["sizes"] = [path.stat().st_size, path.with_name(f"{path.name}-wal").stat().st_size]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            await write(service, 100)
+
+    asyncio.run(main())
+    log.write_text(json.dumps(said))
