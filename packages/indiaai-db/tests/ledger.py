@@ -7,20 +7,21 @@ import itertools
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, MetaData, Table, func, insert, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from indiaai_core import BackendUnavailable
 from indiaai_db import CommitUnknown
 from indiaai_db.postgresql import PostgresqlDatabaseService
 
-__all__ = ["DICE", "NUMBERS", "Crew", "Ledger", "asked_rounds", "create_numbers"]
+__all__ = ["DICE", "NUMBERS", "TIMELINE", "Crew", "Ledger", "Place", "asked_rounds", "create_numbers"]
 
 DICE = random.Random()  # noqa: S311 - moments, not secrets
 
@@ -28,6 +29,11 @@ PATIENCE_SECONDS = 60.0
 """How long any session may take in all, whatever dies meanwhile."""
 
 NUMBERS = Table("numbers", MetaData(), Column("number", BigInteger, primary_key=True))
+
+TIMELINE = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+"""The name of the history that a primary writes: another one after each promotion, and greater."""
+
+_POSITION = "(pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 
 class Unwanted(Exception):
@@ -45,12 +51,22 @@ async def create_numbers(service: PostgresqlDatabaseService) -> None:
         await connection.run_sync(NUMBERS.metadata.create_all)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a primary's log went, at a moment not before `asked_at`."""
+
+    asked_at: float
+    timeline: str
+    position: int
+
+
 @dataclass
 class Ledger:
     """What each transaction was said to have become.
 
     Attributes:
         acknowledged: Numbers that were committed, and when that was said.
+        places: How far the log went when they were written, before their commit.
         undone: Numbers of which nothing may be there: refused, or rolled back by the application.
         unknown: Numbers of which nobody knows.
         stale: Numbers that a request did not read although it had committed them.
@@ -60,6 +76,7 @@ class Ledger:
     """
 
     acknowledged: dict[int, float] = field(default_factory=dict)
+    places: dict[int, Place] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
     unknown: set[int] = field(default_factory=set)
     stale: list[int] = field(default_factory=list)
@@ -73,6 +90,27 @@ class Ledger:
             present = set((await session.scalars(select(NUMBERS.c.number))).all())
         return self.acknowledged.keys() - present, self.undone & present
 
+    def heard_of(self, ends: Mapping[str, int]) -> set[int]:
+        """Return the acknowledged numbers that every server which was promoted had heard of.
+
+        A commit is in the log before it is acknowledged, so it is below any place that somebody asks for after that. Where a
+        replica had come to such a place when it was promoted, it had come to the commit. What nobody asked after, because the
+        primary died, is taken for unheard of.
+
+        Args:
+            ends: How far each timeline went that was left, as whoever was promoted had it.
+        """
+        places = sorted(self.places.values(), key=_asked_at)
+        heard = set()
+        for number, acknowledged_at in self.acknowledged.items():
+            timeline = self.places[number].timeline
+            after = range(bisect_right(places, acknowledged_at, key=_asked_at), len(places))
+            above = next((places[index].position for index in after if places[index].timeline == timeline), None)
+            left = [end for name, end in ends.items() if name >= timeline]
+            if not left or (above is not None and above <= min(left)):
+                heard.add(number)
+        return heard
+
     def figures(self) -> str:
         """Return what was counted."""
         return (
@@ -80,6 +118,10 @@ class Ledger:
             f"{self.reads:,} reads, {self.refused_reads} refused, {self.old_reads} too old, "
             f"{len(self.stale)} missed an own write"
         )
+
+
+def _asked_at(place: Place) -> float:
+    return place.asked_at
 
 
 @dataclass
@@ -137,7 +179,9 @@ class Crew:
 
     async def _write(self, number: int) -> bool:
         async def add(session: AsyncSession) -> None:
-            await session.execute(insert(NUMBERS).values(number=number))
+            adding: Any = insert(NUMBERS).values(number=number).returning(literal_column(TIMELINE), literal_column(_POSITION))
+            asked_at = time.monotonic()
+            self.ledger.places[number] = Place(asked_at, *(await session.execute(adding)).one())
             if number % 10 == 9:
                 raise Unwanted
 
