@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -99,8 +100,9 @@ class Folder:
                 break
         return found
 
+    @cached_property
     def identity(self) -> tuple[int, int]:
-        """Return what no other directory has, as long as this one is there."""
+        """What no other directory has, as long as this one is there."""
         found = self._stat()
         return found.st_dev, found.st_ino
 

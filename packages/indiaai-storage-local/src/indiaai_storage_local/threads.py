@@ -7,18 +7,27 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["Call", "DiskThreads"]
+from indiaai_storage_local.calls import Call, Inbox, Steps, perform
+
+__all__ = ["DiskThreads"]
 
 ResultT = TypeVar("ResultT")
 
 _MAX_THREADS = 8
 """More contend for the interpreter: without fsync eight store a third more than sixteen, and with it as many."""
+
+_FEW = 2
+"""How many threads do brief calls while the disk is quick."""
+
+_SLOW_SECONDS = 0.001
+"""From when on a disk is slow: it is given as many calls at a time as there are threads, of which it does many in one go."""
 
 
 class DiskThreads:
@@ -27,7 +36,7 @@ class DiskThreads:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._crew: _Crew | None = None
-        self._inbox: _Inbox | None = None
+        self._inbox: Inbox | None = None
 
     async def run(self, function: Callable[..., ResultT], *args: Any, on_cancel: Callable[[], None] | None = None) -> ResultT:
         """Call a function in a thread and return what it returns.
@@ -43,15 +52,17 @@ class DiskThreads:
 
     def start(self, function: Callable[..., ResultT], *args: Any) -> Call[ResultT]:
         """Begin to call a function in a thread; `wait` must be called with what is returned."""
-        crew, inbox, loop = self._crew, self._inbox, asyncio.get_running_loop()
-        # A forked child has the parent's queue without its threads: a call given to it would wait for ever.
-        if crew is None or crew.process != os.getpid():
-            self._crew = crew = _Crew()
-        if inbox is None or inbox.loop is not loop:
-            self._inbox = inbox = _Inbox(loop)
-        call = Call(function, args, inbox=inbox)
-        crew.take(call)
-        return call
+        return self._start(Call(function, args, has_steps=False, inbox=self._own_inbox()), is_brief=False)
+
+    def start_steps(self, function: Callable[..., Steps[ResultT]], *args: Any, is_brief: bool = False) -> Call[ResultT]:
+        """Begin to call a function that waits for syncs; `wait` must be called with what is returned.
+
+        Args:
+            function: What to call.
+            *args: Its arguments.
+            is_brief: Whether it may be called side by side with others like it, and be done only when all of them are.
+        """
+        return self._start(Call(function, args, has_steps=True, inbox=self._own_inbox()), is_brief=is_brief)
 
     async def wait(self, call: Call[ResultT], *, on_cancel: Callable[[], None] | None = None) -> ResultT:
         """Return what the function returned; the parameters are those of `run`."""
@@ -71,6 +82,20 @@ class DiskThreads:
                 call.result.close()  # an opened file that nobody takes any more
             raise
 
+    def _start(self, call: Call[ResultT], *, is_brief: bool) -> Call[ResultT]:
+        crew = self._crew
+        # A forked child has the parent's queue without its threads: a call given to it would wait for ever.
+        if crew is None or crew.process != os.getpid():
+            self._crew = crew = _Crew()
+        crew.take(call, is_brief=is_brief)
+        return call
+
+    def _own_inbox(self) -> Inbox:
+        inbox, loop = self._inbox, asyncio.get_running_loop()
+        if inbox is None or inbox.loop is not loop:
+            self._inbox = inbox = Inbox(loop)
+        return inbox
+
     def close(self) -> None:
         """Let the threads end when they have nothing left to do; a later call makes new ones."""
         crew, self._crew, self._inbox = self._crew, None, None
@@ -82,57 +107,36 @@ class DiskThreads:
         self.close()
 
 
-class Call(Generic[ResultT]):
-    """A function that is called in a thread, for one task of one event loop."""
-
-    def __init__(self, function: Callable[..., ResultT], args: tuple[Any, ...], *, inbox: _Inbox) -> None:
-        """Take note of what to call, and of where to put what comes of it."""
-        self._function, self._args, self._inbox = function, args, inbox
-        self.future: asyncio.Future[ResultT] = inbox.loop.create_future()
-        self.result: Any = None
-        self.is_cancelled = False
-        self.has_ended = False
-        self._error: BaseException | None = None
-
-    def perform(self) -> None:
-        """Call the function, in a thread, and let the event loop know."""
-        try:
-            if not self.is_cancelled:
-                self.result = self._function(*self._args)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
-            self._error = error
-        self._inbox.put(self)
-
-    def deliver(self) -> None:
-        """Give the result to who waits for it, in the event loop."""
-        self.has_ended = True
-        if self.future.done():  # cancelled
-            return
-        if self._error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self._error)
-            self._error = None  # it refers to this call's frame, and the call to it
-
-
 class _Crew:
-    """The threads, and the calls that wait for one: what of an executor is needed here, at a third of its time a call."""
+    """The threads, and the calls that wait for one: what of an executor is needed here, at a third of its time a call.
+
+    Brief calls wait apart, and a thread whose turn it is takes its share of them, to do them side by side. As long as the
+    disk is quick few threads take turns: more would only contend for the interpreter.
+    """
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._brief: deque[Call[Any]] = deque()
         self._lock = Lock()
         self._count = self._free = 0
+        self._turns = self._turns_taken = 0
+        self._most_turns = _FEW
         self._has_ended = False
 
-    def take(self, call: Call[Any]) -> None:
+    def take(self, call: Call[Any], *, is_brief: bool) -> None:
         with self._lock:
+            if is_brief:
+                self._brief.append(call)
+                if self._turns >= self._most_turns:
+                    return
+                self._turns += 1
             # Also after the end, which another thread may have told a moment ago: no call is left without a thread.
             needs_thread = self._has_ended or (self._free < 1 and self._count < _MAX_THREADS)
             self._count, self._free = self._count + needs_thread, self._free - (not needs_thread)
-            self._calls.put(call)
+            self._queue.put(self._take_turn if is_brief else partial(perform, [call]))
             if self._has_ended:
-                self._calls.put(None)
+                self._queue.put(None)
         if needs_thread:
             # Nothing is lost if the interpreter ends meanwhile: what is being stored is neither there nor acknowledged yet.
             Thread(target=self._work, name="indiaai-storage-local", daemon=True).start()
@@ -141,37 +145,29 @@ class _Crew:
         with self._lock:
             self._has_ended = True
             for _ in range(self._count):
-                self._calls.put(None)
+                self._queue.put(None)
 
     def _work(self) -> None:
-        while call := self._calls.get():
-            call.perform()
-            del call  # or what it returned would stay until the next one comes
+        while job := self._queue.get():
+            job()
+            del job  # or what it returned would stay until the next one comes
             with self._lock:
                 self._free += 1
 
-
-class _Inbox:
-    """The calls that threads have done for one event loop and that it has not looked at yet.
-
-    To wake a loop costs more than most calls (some 100 µs on two cores): so it is woken once for all that is done by then.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._done: deque[Call[Any]] = deque()
-        self._is_told = False
-
-    def put(self, call: Call[Any]) -> None:
-        # Put before the flag is read, and read after the flag is cleared: a call is never left without a wake-up. Two
-        # threads that both find the flag cleared wake the loop twice, which does no harm.
-        self._done.append(call)
-        if not self._is_told:
-            self._is_told = True
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                self.loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        self._is_told = False
-        while self._done:
-            self._done.popleft().deliver()
+    def _take_turn(self) -> None:
+        has_more = True
+        while has_more:
+            with self._lock:
+                share = -(-len(self._brief) // max(self._most_turns - self._turns_taken, 1))
+                calls = [self._brief.popleft() for _ in range(share)]
+                self._turns_taken += 1
+            pace = perform(calls)
+            with self._lock:
+                self._turns_taken -= 1
+                self._most_turns = _MAX_THREADS if pace > _SLOW_SECONDS else _FEW
+                has_more = bool(self._brief) and self._turns <= self._most_turns
+                if has_more and not self._has_ended:  # behind the calls that wait; after the end nobody would come to it
+                    self._queue.put(self._take_turn)
+                    self._free -= 1
+                    return
+                self._turns -= not has_more
