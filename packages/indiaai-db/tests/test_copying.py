@@ -77,8 +77,8 @@ ROWS: list[dict[str, Any]] = [
         "colour": Colour.DEEP_BLUE,
     },
     {"text": "\\N", "is_open": False, "extra": {}, "content": b"", "made": datetime(1970, 1, 1, tzinfo=UTC), "ratio": 0.1},
-    {"text": "", "amount": Decimal("-0.01")},
-    {"text": "क्षत्रिय\u200d 👩🏽\u200d🚀 \u2028"},
+    {"text": "", "amount": Decimal("-0.01"), "made": datetime(1, 1, 1, tzinfo=UTC), "day": date(1, 1, 1)},
+    {"text": "क्षत्रिय\u200d 👩🏽\u200d🚀 \u2028", "extra": {"large": 1e23, "text": "1e+23"}},
     {},
 ]
 

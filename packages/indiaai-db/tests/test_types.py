@@ -1,19 +1,21 @@
-"""What arrays promise beyond coming back, which the suite for models holds on both dialects."""
+"""What portable types promise beyond coming back, which the suites hold on both dialects."""
 
 from __future__ import annotations
 
 import enum
+import json
 import uuid
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, FloatOperation, Inexact, localcontext
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.default import DefaultDialect
 
-from indiaai_db import PortableList
+from indiaai_db import PortableDecimal, PortableList
 from indiaai_db.testing.tables import Colour
+from indiaai_db.types import dump_json
 
 
 class Number(enum.IntEnum):
@@ -41,6 +43,42 @@ def test_an_item_of_another_type_is_refused(item: type[Any], wrong: list[Any]) -
 
     with pytest.raises(ValueError, match="as all items of this column are"):
         PortableList(item).process_bind_param(wrong, dialect)
+
+
+@pytest.mark.parametrize("given", ["ab", {"a": 1}, {"a"}, iter("ab")], ids=["text", "object", "set", "iterator"])
+def test_what_is_no_list_is_refused(given: Any) -> None:
+    """A text is not taken for its letters, nor what can be read once for nothing."""
+    with pytest.raises(ValueError, match="is no list"):
+        PortableList(str).process_bind_param(given, DefaultDialect())
+
+
+@pytest.mark.parametrize("number", [1e16, -1e23, 1.7976931348623157e308, 1.5e300])
+def test_a_large_float_stays_one_where_json_knows_only_numbers(number: float) -> None:
+    """JSONB would write 1e+23 as an integer, which is another number; what a text says is left alone."""
+    given = [number, f"{number}", f'\\"{number}', {f"{number}": {"": number}}]
+
+    written = dump_json(given)
+
+    assert json.loads(written) == given
+    assert "e+" not in written.replace(f"{number}", "", 3)
+
+
+@pytest.mark.parametrize("given", [Decimal("1234567890123.45"), Decimal("1.005"), 0.07])
+def test_decimals_do_not_heed_the_applications_context(given: Any) -> None:
+    """Whoever computes with five digits, or wants to hear of each rounding, keeps and reads the same values as all others."""
+    kind = PortableDecimal()
+    stored = kind.process_bind_param(Decimal(given), DefaultDialect())
+
+    with localcontext() as context:
+        context.prec = 5
+        context.traps[Inexact] = context.traps[FloatOperation] = True
+        assert kind.process_bind_param(Decimal(str(given)), DefaultDialect()) == stored
+        assert kind.process_result_value(float(str(stored)), DefaultDialect()) == stored
+
+
+def test_a_sum_may_have_more_digits_than_what_is_summed() -> None:
+    """It is read by the same type."""
+    assert PortableDecimal().process_result_value(Decimal("9" * 40), DefaultDialect()) == Decimal("9" * 40)
 
 
 @pytest.mark.parametrize("wrong", ["NaN", "-Infinity"])

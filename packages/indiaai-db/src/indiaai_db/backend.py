@@ -56,6 +56,9 @@ class SqlalchemyDatabaseService(DatabaseService):
     that is how a refused connection can be told from an error of the application's own.
     """
 
+    _instance: str = ""
+    """The named instance whose database this is; empty for the main one."""
+
     def __init__(self) -> None:
         """Hold what the engines will be made from; nothing connects yet."""
         self._engines = LoopEngines(self._create_engines)
@@ -75,11 +78,6 @@ class SqlalchemyDatabaseService(DatabaseService):
     @abstractmethod
     async def _check_connection(self) -> None:
         """Prove that the database can serve, by statements that wait for nobody."""
-
-    @property
-    def _instance(self) -> str:
-        """The named instance whose database this is; empty for the main one."""
-        return ""
 
     def _migration_lock(self, engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
         """Keep other processes from changing the schema; the default leaves it to the transaction itself."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,12 @@ __all__ = ["PortableDecimal", "PortableJson", "PortableList", "UtcDateTime", "du
 
 MAX_DECIMAL_DIGITS = 15
 """SQLite keeps a decimal as a binary float, which holds every decimal of 15 digits and not every one of 16."""
+
+# Whatever the application's own context says. A sum may have more digits than what is summed; what has too many is NaN.
+_DECIMALS = Context(prec=100, rounding=ROUND_HALF_UP, traps=[])
+
+_LARGE_FLOATS = re.compile(r'"(?:[^"\\]|\\.)*"|-?[\d.]+e\+\d+')
+"""Strings, which are passed over, and floats from 1e16 on."""
 
 
 def utc_now() -> datetime:
@@ -49,9 +56,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Say that it is UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -63,8 +68,9 @@ def _in_utc(value: datetime) -> datetime:
 class PortableJson(TypeDecorator[Any]):
     """A JSON value: JSONB on PostgreSQL, text elsewhere; `None` is NULL.
 
-    What only some databases take is refused on all: NaN and infinities, and the character U+0000. JSONB does not keep the
-    order of an object's names. Assign a new value to change it: what is changed in place is not noticed.
+    What only some databases take is refused on all: NaN and infinities, the character U+0000 and half surrogate pairs. JSONB
+    keeps neither the order of an object's names nor the sign of -0.0. Assign a new value to change it: what is changed in
+    place is not noticed.
     """
 
     impl = sqlalchemy.JSON
@@ -80,9 +86,8 @@ class PortableJson(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose JSONB where there is one."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.JSONB(none_as_null=True))
-        return dialect.type_descriptor(sqlalchemy.JSON(none_as_null=True))
+        kind = postgresql.JSONB if dialect.name == "postgresql" else sqlalchemy.JSON
+        return dialect.type_descriptor(kind(none_as_null=True))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Refuse what some database would not take."""
@@ -95,13 +100,19 @@ def dump_json(value: Any) -> str:
     """Serialize a value as every engine of this layer does.
 
     Raises:
-        ValueError: It holds NaN, an infinity or U+0000.
+        ValueError: It holds NaN, an infinity, U+0000 or half of a surrogate pair.
         TypeError: It is not JSON.
     """
     text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    text.encode()  # or each driver would refuse in its own words what is no Unicode
     if "\\u0000" in text.replace("\\\\", ""):
         raise ValueError("JSON for the database must not hold the character U+0000: PostgreSQL cannot store it")
-    return text
+    # JSONB writes 1e+23 as an integer, which is another number.
+    return _LARGE_FLOATS.sub(_spell, text) if "e+" in text else text
+
+
+def _spell(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith('"') else f"{Decimal(found[0]):f}.0"
 
 
 class PortableDecimal(TypeDecorator[Decimal]):
@@ -126,23 +137,21 @@ class PortableDecimal(TypeDecorator[Decimal]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Take floats from SQLite: 15 digits come back exactly, and SQLAlchemy would warn of decimals."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(sqlalchemy.Numeric(*self._digits, asdecimal=False))
-        return dialect.type_descriptor(sqlalchemy.Numeric(*self._digits))
+        numeric: Any = sqlalchemy.Numeric  # its two types of result are told apart by a literal
+        return dialect.type_descriptor(numeric(*self._digits, asdecimal=dialect.name != "sqlite"))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
         """Round to the scale, and refuse what does not fit."""
         if value is None:
             return None
-        number = Decimal(value)
-        rounded = number.quantize(self._step, ROUND_HALF_UP) if number.is_finite() and abs(number) < self._limit else number
-        if not rounded.is_finite() or abs(rounded) >= self._limit:
+        rounded = _DECIMALS.quantize(Decimal(value), self._step)
+        if not (rounded.is_finite() and rounded.copy_abs() < self._limit):
             raise ValueError(f"{value} does not fit: it must be finite, and less than {self._limit}")
         return rounded
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         """Give the digits of the scale, no more and no fewer."""
-        return None if value is None else Decimal(value).quantize(self._step, ROUND_HALF_UP)
+        return None if value is None else _DECIMALS.quantize(_DECIMALS.create_decimal(value), self._step)
 
 
 class PortableList(TypeDecorator[list[Any]]):
@@ -176,6 +185,8 @@ class PortableList(TypeDecorator[list[Any]]):
         """Write the items as JSON has them."""
         if value is None:
             return None
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{value!r} is no list")
         wrong = [item for item in value if type(item) is not self.item]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no {self.item.__name__}, as all items of this column are")

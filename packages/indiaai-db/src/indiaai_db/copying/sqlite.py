@@ -38,7 +38,7 @@ class SqliteWriter:
 def _encode(value: Any) -> Any:
     if isinstance(value, datetime):
         instant = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-        return instant.strftime("%Y-%m-%d %H:%M:%S.%f")
+        return instant.isoformat(" ", "microseconds")  # and no strftime, which writes the year 33 with two digits
     if isinstance(value, uuid.UUID):
         return value.hex
     if isinstance(value, Decimal):

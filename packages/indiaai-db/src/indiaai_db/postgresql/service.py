@@ -71,6 +71,7 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
         """
         super().__init__()
         self._settings = settings or PostgresqlSettings()  # type: ignore[call-arg]  # what is not given is read from the environment
+        self._instance = self._settings.instance
         self._url = PostgresqlUrl.parse(self._settings.url.get_secret_value())
         self._replicas = [PostgresqlUrl.parse(url) for url in split_urls(self._settings.replica_urls.get_secret_value())]
 
@@ -195,10 +196,6 @@ class PostgresqlDatabaseService(SqlalchemyDatabaseService):
             place = f"{self._url.shown}, or a replica of it," if read_only and self._replicas else self._url.shown
             return BackendUnavailable(f"PostgreSQL at {place} broke off ({state or 'connection lost'}: {reason}).")
         return None
-
-    @property
-    def _instance(self) -> str:
-        return self._settings.instance
 
     async def _check_connection(self) -> None:
         async with self._engines.current().writer.connect() as connection:

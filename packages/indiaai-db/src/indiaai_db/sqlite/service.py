@@ -52,6 +52,7 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
         """
         super().__init__()
         self._settings = settings or SqliteSettings()
+        self._instance = self._settings.instance
         self._path = self._settings.db_path.absolute()  # a later change of the working directory changes nothing
         self._file: tuple[int, int] | None = None
 
@@ -145,10 +146,6 @@ class SqliteDatabaseService(SqlalchemyDatabaseService):
             return found
         forgets = f"{self._path} is in memory: a restart of this machine empties {mount}"
         return [*found, Fault("SQLITE_DB_PATH", forgets, "a file on a disk", "set SQLITE_DB_PATH to one")]
-
-    @property
-    def _instance(self) -> str:
-        return self._settings.instance
 
     async def _check_connection(self) -> None:
         async with self._engines.current().reader.connect() as connection:
