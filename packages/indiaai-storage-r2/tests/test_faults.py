@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * 4096
 LARGE = CONTENT * 12
+PAGE = Answer(200, {"Content-Type": "text/html"}, b"<html>Sign in to use this network</html>")
 
 
 async def chunks() -> AsyncIterator[bytes]:
@@ -382,14 +383,92 @@ async def test_a_store_that_keeps_other_bytes_is_caught(server: R2Server, make_s
 
 async def test_an_answer_that_is_not_the_store_s_stores_nothing(server: R2Server, make_service: ServiceMaker) -> None:
     """A 200 of something in between, without an ETag, is never taken for a stored object, nor for the object itself."""
-    page = Answer(200, {"Content-Type": "text/html"}, b"<html>Sign in to use this network</html>")
-    server.faults = [Fault(method, answer=page) for method in ("PUT", "GET") for _ in range(20)]
+    server.faults = [Fault(method, answer=PAGE) for method in ("PUT", "GET") for _ in range(20)]
     service = make_service(server.endpoint, retry_seconds=0.1)
 
     with pytest.raises(BackendUnavailable, match="ETag"):
         await service.upload("key", CONTENT)
     with pytest.raises(BackendUnavailable, match="ETag"):
         await service.download("key")
+
+
+async def test_a_page_deletes_nothing(server: R2Server, make_service: ServiceMaker, plane: str) -> None:
+    """A 200 of something in between is not believed where an object was to be deleted: the store is asked until it is gone."""
+    service = make_service(server.endpoint, data_plane=plane)
+    await service.upload("key", CONTENT)
+    server.requests.clear()
+    server.faults = [Fault("DELETE", answer=PAGE)]
+
+    was_there = await service.delete("key")
+
+    assert was_there
+    assert server.objects == {}
+    assert server.methods() == ["HEAD", "DELETE", "HEAD", "DELETE"]
+
+
+async def test_what_was_never_deleted_is_an_error(server: R2Server, make_service: ServiceMaker, plane: str) -> None:
+    """Where pages answer for the store on and on, the error names what is still there."""
+    service = make_service(server.endpoint, data_plane=plane, retry_seconds=0)
+    await service.upload("key", CONTENT)
+    server.faults = [Fault("DELETE", answer=PAGE)]
+
+    with pytest.raises(BackendUnavailable, match="'key', which is still there"):
+        await service.delete("key")
+
+    assert server.objects["/bucket/key"].content == CONTENT
+
+
+async def test_a_store_that_deletes_with_200_is_believed(server: R2Server, make_service: ServiceMaker, plane: str) -> None:
+    """Some stores answer 200 in place of 204: they are, once the object is seen to be gone."""
+    service = make_service(server.endpoint, data_plane=plane)
+    await service.upload("key", CONTENT)
+    server.requests.clear()
+    server.faults = [Fault("HEAD"), Fault("DELETE", answer=Answer(200)), Fault("HEAD", answer=refusal(404, "NoSuchKey"))]
+
+    was_there = await service.delete("key")
+
+    assert was_there
+    assert server.methods()[:3] == ["HEAD", "DELETE", "HEAD"]
+
+
+async def test_a_page_gives_up_no_parts(server: R2Server, make_service: ServiceMaker, plane: str) -> None:
+    """A failed upload's parts are given up until the store itself has said so."""
+    server.faults = [Fault("DELETE", answer=PAGE)]
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await make_service(server.endpoint, data_plane=plane).upload("key", broken())
+
+    assert server.uploads == {}
+    assert server.methods()[-2:] == ["DELETE", "DELETE"]
+
+
+async def test_a_page_is_no_object_that_is_there(server: R2Server, make_service: ServiceMaker, plane: str) -> None:
+    """An upload in parts with `if_absent` is not refused because of what something in between has answered."""
+    server.faults = [Fault("HEAD", answer=PAGE)]
+
+    await make_service(server.endpoint, data_plane=plane).upload("key", LARGE, if_absent=True)
+
+    assert server.objects["/bucket/key"].content == LARGE
+
+
+@pytest.mark.parametrize("date", ["yesterday", "Sat, 31 Feb 2026 23:59:58 GMT", ""])
+async def test_a_head_without_a_date_is_not_the_store_s(
+    server: R2Server, make_service: ServiceMaker, plane: str, date: str
+) -> None:
+    """A `Last-Modified` that is no date is never a client's bare error, nor an object: the store is unavailable."""
+    head = Answer(200, {"ETag": '"e"', "Last-Modified": date}, b"content")
+    server.faults = [Fault("HEAD", answer=head) for _ in range(2)]
+    service = make_service(server.endpoint, retry_seconds=0, data_plane=plane)
+
+    for ask in (service.stat, service.exists):
+        with pytest.raises(BackendUnavailable, match="as no S3 store does"):
+            await ask("key")
+
+    assert server.methods() == ["HEAD", "HEAD"]
 
 
 async def test_connections_are_kept(server: R2Server, service: R2StorageService) -> None:

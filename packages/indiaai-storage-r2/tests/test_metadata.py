@@ -25,6 +25,12 @@ def test_plain_values_travel_as_they_are(value: str) -> None:
     assert encode_metadata({"name": value}) == {"name": value}
 
 
+@pytest.mark.parametrize("value", ["UTF-8''%ff", "UTF-8''%e0%a4"])
+def test_what_another_tool_has_escaped_is_given_as_it_is(value: str) -> None:
+    """A value that looks like ours, and is no UTF-8, is no error."""
+    assert decode_metadata({"name": value}) == {"name": value}
+
+
 def test_our_own_pairs_are_not_the_user_s() -> None:
     """What the service keeps for itself is not shown, and what another tool has set is."""
     headers = {"indiaai-sha256": "0", "indiaai-upload": "1", "Author": "Kalidasa"}

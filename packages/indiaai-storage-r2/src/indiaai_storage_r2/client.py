@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_s3.client import S3Client
 
-__all__ = ["Connection", "whole_head"]
+__all__ = ["Connection", "Question", "says_deleted", "whole_head"]
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Connection:
         Raises:
             IndiaAIError: The error of ours that tells what the client's own means.
         """
-        attempt = partial(self.run, partial(self._request, request, key), stop=stop)
+        attempt = partial(self.run, partial(self._make, self.client, request, key), stop=stop)
         return await (retries or self.retries).run(attempt)
 
     async def exchange(
@@ -223,14 +223,12 @@ class Connection:
                 if client is not None:
                     client.close()
 
-    def _request(self, request: Callable[[S3Client], T], key: str) -> T:
-        return self._make(self.client(), request, key)
-
     def ask(self, request: Callable[[S3Client], T], key: str = "") -> T:
         """Make a request of the data plane, once, in this very thread; raises what `exchange` raises."""
-        return self._make(self.data_client(), request, key)
+        return self._make(self.data_client, request, key)
 
-    def _make(self, client: S3Client, request: Callable[[S3Client], T], key: str) -> T:
+    def _make(self, find_client: Callable[[], S3Client], request: Callable[[S3Client], T], key: str) -> T:
+        client = find_client()
         failures = client_errors() if client is self._client else (Refused, Unanswered)
         try:
             return request(client)
@@ -238,12 +236,19 @@ class Connection:
             raise translate(error, key=key, settings=self.settings) from error
         except KeyError as error:  # something between us and the store answered in its place
             raise BackendUnavailable(f"{self.settings.endpoint} answered without {error}, as no S3 store does.") from error
+        except ValueError as error:  # boto3 reads numbers and dates, and leaves it at that
+            raise BackendUnavailable(f"{self.settings.endpoint} answered as no S3 store does: {error}.") from error
 
 
 def whole_head(answer: Any) -> Any:
     """Return an answer about an object as it is; called where a request is made, it is asked again if parts are missing."""
     _ = answer["ETag"], answer["LastModified"], answer["ContentLength"]
     return answer
+
+
+def says_deleted(answer: Any) -> bool:
+    """Tell whether an answer is R2's and S3's to DELETE: 204. Some stores say 200, and so does a page to sign in on."""
+    return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 204)
 
 
 def _answer(question: Question, read: Callable[[Any], T], client: S3Client) -> T:

@@ -58,10 +58,7 @@ async def _entries(connection: Connection, prefix: str, *, page_size: int) -> As
 
 def _whole_page(client: S3Client, *, parameters: Any) -> Any:
     # A page of somebody between us and the store's looks to boto3 like a list of nothing.
-    try:
-        page: Any = client.list_objects_v2(**parameters)
-    except ValueError as error:
-        raise BackendUnavailable(f"The store lists what is no number or no date ({error}). List again.") from error
+    page: Any = client.list_objects_v2(**parameters)
     _ = page["IsTruncated"], [(it["Key"], it["Size"], it["ETag"], it["LastModified"]) for it in page.get("Contents", ())]
     return page
 

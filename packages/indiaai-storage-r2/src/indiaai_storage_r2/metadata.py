@@ -7,6 +7,7 @@ bring back as it is travels in the form of RFC 8187 (`UTF-8''…`), so that plai
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 __all__ = ["PART_SIZE", "SHA256", "UPLOAD_ID", "decode_metadata", "encode_metadata"]
@@ -49,4 +50,6 @@ def _encode(value: str) -> str:
 
 
 def _decode(value: str) -> str:
-    return unquote(value.removeprefix(_MARK), errors="surrogatepass") if value.startswith(_MARK) else value
+    with suppress(UnicodeDecodeError):  # another tool's, in another form
+        return unquote(value.removeprefix(_MARK), errors="surrogatepass") if value.startswith(_MARK) else value
+    return value

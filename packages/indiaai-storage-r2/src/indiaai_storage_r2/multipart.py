@@ -7,12 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import anyio
 
 from indiaai_core import IndiaAIError, StorageError
-from indiaai_storage_r2.client import Connection
+from indiaai_storage_r2.client import Connection, says_deleted
 from indiaai_storage_r2.digests import combine, require_etag
 from indiaai_storage_r2.sources import MAX_PARTS
 
@@ -54,8 +55,7 @@ class Multipart:
         self._connection = connection
         self._key = key
         self._target: Any = {"Bucket": connection.settings.bucket_name, "Key": key}
-        self.id = ""
-        self.etag = ""
+        self.id = self.etag = ""
         # Cancelled while the upload is created, the call goes on in its thread: the abort waits for it there.
         self._lock = threading.Lock()
 
@@ -104,11 +104,9 @@ class Multipart:
 
         try:
             async with anyio.create_task_group() as tasks:
-                number = 0
                 await slots.acquire()
                 with suppress(StopAsyncIteration):
-                    while True:
-                        number += 1
+                    for number in count(1):
                         tasks.start_soon(put, number, await anext(items))
                         if number > MAX_PARTS:
                             raise StorageError(f"{self._key!r} has more than {MAX_PARTS} parts. Raise R2_PART_SIZE_MIB.")
@@ -127,8 +125,9 @@ class Multipart:
 
     def _abort(self) -> None:
         with self._lock:
+            target: Any = {**self._target, "UploadId": self.id}
             for wait in _ABORT_WAITS if self.id else ():
                 time.sleep(wait)
                 with suppress(IndiaAIError):
-                    self._connection.ask(lambda client: client.abort_multipart_upload(**self._target, UploadId=self.id))
-                    return
+                    if says_deleted(self._connection.ask(lambda client: client.abort_multipart_upload(**target))):
+                        return

@@ -36,7 +36,7 @@ from indiaai_core.storage import (
     normalize_key,
     normalize_prefix,
 )
-from indiaai_storage_r2.client import Connection, whole_head
+from indiaai_storage_r2.client import Connection, Question, says_deleted, whole_head
 from indiaai_storage_r2.copies import Copy
 from indiaai_storage_r2.downloads import DamagedObject, Reader
 from indiaai_storage_r2.errors import RequestRefused, clock_skew, describe_skew
@@ -118,10 +118,7 @@ class R2StorageService(StorageService):
         upload = Upload(
             self._connection,
             key,
-            headers={
-                "ContentType": check_content_type(content_type),
-                **_headers(cache_control, content_disposition),
-            },
+            headers={"ContentType": check_content_type(content_type), **_headers(cache_control, content_disposition)},
             metadata=encode_metadata(check_metadata(metadata)),
             if_absent=if_absent,
         )
@@ -190,14 +187,18 @@ class R2StorageService(StorageService):
         """Remove the object; see `StorageService.delete`.
 
         The store does not tell whether it had the object, so it is asked before: of two calls at once both may say True.
+        Where it does not answer 204, as R2 and S3 do, it is asked after that too: what answered may be no store at all.
         """
         key = normalize_key(file_key)
-        try:
-            await self._head(key)
-        except ObjectNotFound:
+        if not await self.exists(key):
             return False
-        await self._connection.converse(partial(self._about, "delete_object", key), _done, key=key)
+        await self._connection.retries.run(partial(self._remove, key))
         return True
+
+    async def _remove(self, key: str) -> None:
+        is_deleted = await self._connection.converse(self._about("delete_object", key), says_deleted, key=key)
+        if not is_deleted and await self.exists(key):
+            raise BackendUnavailable(f"{self.settings.endpoint} was told to delete {key!r}, which is still there. Try again.")
 
     async def stat(self, file_key: str) -> ObjectInfo:
         """Return what the store knows about the object; see `StorageService.stat`."""
@@ -287,7 +288,7 @@ class R2StorageService(StorageService):
 
     async def _head(self, key: str) -> Any:
         try:
-            return await self._connection.converse(partial(self._about, "head_object", key), whole_head, key=key)
+            return await self._connection.converse(self._about("head_object", key), whole_head, key=key)
         except ObjectNotFound:
             # HEAD has no body: where the bucket is not there, it says as much. A GET tells, once in a process's life.
             if not self._connection.has_bucket:
@@ -299,17 +300,13 @@ class R2StorageService(StorageService):
                 await self._ask_for_a_byte(key)
             raise
 
-    def _about(self, operation: str, key: str) -> tuple[str, dict[str, Any]]:
-        return operation, {"Bucket": self._bucket, "Key": key}
+    def _about(self, operation: str, key: str) -> Question:
+        return lambda: (operation, {"Bucket": self._bucket, "Key": key})
 
     async def _ask_for_a_byte(self, key: str) -> None:
         ask: Any = {"Bucket": self._bucket, "Key": key, "Range": "bytes=0-0"}
-
-        def read(client: S3Client) -> None:
-            client.get_object(**ask)["Body"].close()
-
         with suppress(ObjectNotFound):
-            await self._connection.exchange(read, key=key, retries=_CHECK_RETRIES)
+            await self._connection.exchange(lambda s3: s3.get_object(**ask)["Body"].close(), key=key, retries=_CHECK_RETRIES)
         self._connection.has_bucket = True
 
     async def _sign(self, operation: str, file_key: str, expires_in: int, **parameters: str) -> str:
@@ -332,10 +329,6 @@ def _headers(cache_control: str | None, content_disposition: str | None) -> dict
         "ContentDisposition": check_content_disposition(content_disposition),
     }
     return {name: value for name, value in headers.items() if value}
-
-
-def _done(_: Any) -> None:
-    """Take an answer that says nothing but that it was done."""
 
 
 def _info(key: str, answer: Mapping[str, Any], *, size: int, metadata: Mapping[str, str] | None = None) -> ObjectInfo:

@@ -134,8 +134,11 @@ class Upload:
 
     async def _require_absent(self) -> None:
         with suppress(ObjectNotFound):
-            await self._connection.exchange(lambda client: client.head_object(**self._target), key=self._key)
+            await self._look()
             raise ObjectExists(self._key)
+
+    async def _look(self) -> Any:
+        return await self._connection.exchange(lambda client: whole_head(client.head_object(**self._target)), key=self._key)
 
     async def _put_part(self, upload: Multipart, number: int, payload: Payload) -> Part:
         body: Any = payload
@@ -157,9 +160,7 @@ class Upload:
         # A first attempt may have stored the object and lost the answer: the second is then refused because of ours.
         found = None
         with suppress(ObjectNotFound):
-            found = await self._connection.exchange(
-                lambda client: whole_head(client.head_object(**self._target)), key=self._key
-            )
+            found = await self._look()
         if found and found["Metadata"].get(UPLOAD_ID) == self._nonce:
             require_etag(found["ETag"], expected=self._etag)
             return

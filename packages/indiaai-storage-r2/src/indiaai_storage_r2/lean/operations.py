@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ _MEMBERS = {
 }
 _META = "x-amz-meta-"
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _DATE = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _CODE = re.compile(r"<Code>([^<]{1,200})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
@@ -164,7 +165,8 @@ def _sign(found: re.Match[str]) -> str:
 @lru_cache(maxsize=256)  # what was stored together was changed in the same second
 def _instant(text: str) -> datetime | None:
     date = _DATE.fullmatch(text)
-    if date is None or date[2] not in _MONTHS.split():
-        return None
-    day, month, year, hour, minute, second = date.groups()
-    return datetime(int(year), 1 + _MONTHS.index(month) // 4, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    with suppress(ValueError):  # no such month, or a 31st of February
+        if date is not None:
+            day, month, year, hour, minute, second = date.groups()
+            return datetime(int(year), 1 + _MONTHS.index(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    return None
