@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -46,6 +46,12 @@ async def second_service(root: Path) -> AsyncIterator[LocalStorageService]:
 async def http(service: LocalStorageService) -> Fetch:
     """A client of the service's application, mounted as Starlette mounts it: the prefix in the path and in `root_path`."""
     return AsgiClient(service.http_app)
+
+
+@pytest.fixture
+def client_of() -> Callable[[LocalStorageService], Fetch]:
+    """Gives a client of any service's application."""
+    return lambda service: AsgiClient(service.http_app)
 
 
 class AsgiClient:

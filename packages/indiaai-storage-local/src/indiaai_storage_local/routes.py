@@ -1,20 +1,21 @@
 """Answers the links that the service signed: a small ASGI application; imported by the service when somebody serves it.
 
-Conditions and ranges are RFC 9110's: sections 13.1.2 (If-None-Match), 13.1.5 (If-Range) and 14 (ranges).
+Conditions and ranges are RFC 9110's: sections 13 (conditions, in the order of 13.2.2) and 14 (ranges).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from email.utils import format_datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
+from indiaai_core.errors import BackendUnavailable, ObjectExists, ObjectNotFound, StorageError
 from indiaai_core.storage import DEFAULT_CHUNK_SIZE, ObjectInfo, normalize_key
 from indiaai_storage_local.files import ObjectFile
 from indiaai_storage_local.signatures import signed_headers
@@ -30,6 +31,8 @@ Headers = dict[str, str]
 
 _INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "application/pdf", "text/plain"})
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_UNHEEDED = frozenset({"content-range", "if-match", "if-unmodified-since"})
+"""What a PUT may not ask for: to be done all the same could destroy what the client meant to keep."""
 
 
 class _ClientGone(Exception):
@@ -44,9 +47,13 @@ class _Request:
     send: Send
     is_answered: bool = False
 
-    async def answer(self, message: MutableMapping[str, Any]) -> None:
+    async def start(self, status: int, headers: Headers) -> None:
         self.is_answered = True
-        await self.send(message)
+        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": fields})
+
+    async def finish(self, body: bytes = b"") -> None:
+        await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
 
 class LinkRoutes:
@@ -63,24 +70,23 @@ class LinkRoutes:
             StorageError, BackendUnavailable: The object turned out to be damaged, or the disk failed, when a part of it was
                 sent: the server then cuts the connection, and the client has less than was announced.
         """
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        request = _Request(scope["method"], headers, receive, send)
+        request = _Request(scope["method"], _joined(scope["headers"]), receive, send)
         handle = {"GET": self._get, "HEAD": self._get, "PUT": self._put}.get(request.method)
         if handle is None:
-            await _refuse(send, 405, "Use GET, HEAD or PUT, as the link was made for.", {"allow": "GET, HEAD, PUT"})
+            await _refuse(request, 405, "Use GET, HEAD or PUT, as the link was made for.", {"allow": "GET, HEAD, PUT"})
             return
         try:
             key = normalize_key(path.removeprefix("/"))
             await handle(key, request, await self._signed_headers(key, request, scope["query_string"].decode("latin-1")))
         except _Refusal as refusal:
-            await _refuse(send, refusal.status, str(refusal), refusal.headers)
+            await _refuse(request, refusal.status, str(refusal), refusal.headers)
         except (_ClientGone, OSError):  # nobody is left to answer
             return
         except (StorageError, BackendUnavailable) as error:
             if request.is_answered:
                 raise
-            await _refuse(send, *_answer_to(error))
+            await _refuse(request, *_answer_to(error))
 
     async def _signed_headers(self, key: str, request: _Request, query: str) -> Headers:
         is_put = request.method == "PUT"
@@ -98,9 +104,9 @@ class LinkRoutes:
         file, headers = await self._service.open(key), request.headers
         try:
             known = _describe(file.info, chosen)
-            if _matches(headers.get("if-none-match"), known["etag"]):
-                await _start(request.answer, 304, known)
-                await request.answer({"type": "http.response.body"})
+            if _is_known(headers, file.info):
+                await request.start(304, known)
+                await request.finish()
                 return
             start, stop = 0, file.size
             status = 200
@@ -108,10 +114,10 @@ class LinkRoutes:
                 status, start, stop = _chosen_range(headers.get("range", ""), file.size)
             if status == 206:
                 known["content-range"] = f"bytes {start}-{stop - 1}/{file.size}"
-            await _start(request.answer, status, {**known, "content-length": str(stop - start)})
+            await request.start(status, {**known, "content-length": str(stop - start)})
             if request.method == "GET":
                 await self._send_body(file, request, start=start, stop=stop)
-            await request.answer({"type": "http.response.body"})
+            await request.finish()
         finally:
             await self._service.close(file)
 
@@ -123,17 +129,21 @@ class LinkRoutes:
                 async for chunk in chunks:
                     if gone.done():
                         raise _ClientGone
-                    await request.answer({"type": "http.response.body", "body": chunk, "more_body": True})
+                    await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             gone.cancel()
 
     async def _put(self, key: str, request: _Request, _: Headers) -> None:
-        limit, announced = self._service.settings.max_upload_bytes, request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > limit:
+        headers, limit = request.headers, self._service.settings.max_upload_bytes
+        if not _UNHEEDED.isdisjoint(headers) or headers.get("if-none-match", "*") != "*":
+            raise _Refusal(400, "A PUT stores the whole object, under no condition but If-None-Match: *.")
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and _number(announced) > limit:
             raise _too_large(limit)
-        await self._service.upload(key, _body(request.receive, limit), request.headers["content-type"])
-        await _start(request.answer, 200, {"content-length": "0"})
-        await request.answer({"type": "http.response.body"})
+        body, is_new = _body(request.receive, limit), "if-none-match" in headers
+        await self._service.upload(key, body, headers["content-type"], if_absent=is_new)
+        await request.start(200, {"content-length": "0"})
+        await request.finish()
 
 
 class _Refusal(Exception):
@@ -145,6 +155,8 @@ class _Refusal(Exception):
 def _answer_to(error: StorageError | BackendUnavailable) -> tuple[int, str, Headers]:
     if isinstance(error, ObjectNotFound):
         return 404, "There is no such object.", {}
+    if isinstance(error, ObjectExists):
+        return 412, "There is an object already.", {}
     if isinstance(error, BackendUnavailable):
         return 503, "The storage does not answer for now; try again.", {"retry-after": "5"}
     return 400 if isinstance(error, ValueError) else 500, "The storage cannot serve this object.", {}
@@ -191,9 +203,44 @@ def _describe(info: ObjectInfo, chosen: Headers) -> Headers:
     return headers
 
 
-def _matches(condition: str | None, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in (condition or "").split(",")]
-    return etag in tags or tags == ["*"]
+def _joined(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+    # A list may come in several lines; of anything else two are no value that means something, as RFC 9110 (5.3) has it.
+    headers: Headers = {}
+    for name, value in fields:
+        known = headers.get(name.decode("latin-1"))
+        text = value.decode("latin-1")
+        headers[name.decode("latin-1")] = text if known is None else f"{known}, {text}"
+    return headers
+
+
+def _is_known(headers: Headers, info: ObjectInfo) -> bool:
+    """Return whether the client has this version already; raise _Refusal where it asks for another one."""
+    modified = info.last_modified.replace(microsecond=0)  # as the client was told
+    tags, etag = _tags(headers.get("if-match")), f'"{info.etag}"'
+    limit = None if tags else _date(headers.get("if-unmodified-since"))
+    if (tags and not {etag, "*"} & tags) or (limit and modified > limit):
+        raise _Refusal(412, "The object is another one.")
+    if tags := _tags(headers.get("if-none-match")):
+        return not {etag, f"W/{etag}", "*"}.isdisjoint(tags)
+    limit = _date(headers.get("if-modified-since"))
+    return limit is not None and modified <= limit
+
+
+def _tags(condition: str | None) -> set[str]:
+    return set() if condition is None else {tag.strip() for tag in condition.split(",")}
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):  # what is no date is no condition
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _number(digits: str) -> int:
+    # Python reads no number of more than 4,300 digits; and none of 18 or more is the place of a byte.
+    return int(digits.lstrip("0")[:18] or "0")
 
 
 def _chosen_range(header: str, size: int) -> tuple[int, int, int]:
@@ -202,22 +249,17 @@ def _chosen_range(header: str, size: int) -> tuple[int, int, int]:
     if not found or not any(found.groups()):
         return 200, 0, size
     first, last = found.groups()
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(size, int(last) + 1) if first and last else size
-    if first and last and int(last) < start:
+    start = _number(first) if first else max(0, size - _number(last))
+    stop = min(size, _number(last) + 1) if first and last else size
+    if first and last and _number(last) < start:
         return 200, 0, size
     if start >= size or start >= stop:
         raise _Refusal(416, f"The object has {size} bytes.", {"content-range": f"bytes */{size}"})
     return 206, start, stop
 
 
-async def _start(send: Send, status: int, headers: Headers) -> None:
-    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-
-
-async def _refuse(send: Send, status: int, message: str, headers: Headers | None = None) -> None:
+async def _refuse(request: _Request, status: int, message: str, headers: Headers | None = None) -> None:
     body = f"{message}\n".encode()
     known = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body)), "cache-control": "no-store"}
-    await _start(send, status, {**known, "x-content-type-options": "nosniff", **(headers or {})})
-    await send({"type": "http.response.body", "body": body})
+    await request.start(status, {**known, "x-content-type-options": "nosniff", **(headers or {})})
+    await request.finish(body)
