@@ -97,17 +97,6 @@ async def test_a_check_says_whether_a_retry_may_help(
     await service.aclose()
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_directory_that_may_not_be_written_to_is_said(root: Path) -> None:
-    """A real directory without permission is the settings' fault."""
-    root.mkdir(mode=0o500)
-    service = LocalStorageService(LocalSettings(path=root))
-
-    with pytest.raises(InvalidSettings, match="Permission denied"):
-        await service.check()
-    await service.aclose()
-
-
 async def test_a_directory_that_is_gone_is_not_made_again(service: LocalStorageService, root: Path) -> None:
     """A store whose directory was removed, or whose disk was unmounted, is unavailable: it is not an empty one."""
     await service.upload("object", b"x")

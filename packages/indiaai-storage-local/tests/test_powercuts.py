@@ -87,6 +87,20 @@ async def test_a_power_cut_at_any_call_leaves_old_or_new(scenario: str, root: Pa
         assert await objects_of(tmp_path / str(number)) in (allowed[-1:] if is_acknowledged else allowed)
 
 
+async def test_a_power_cut_leaves_the_secret_or_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that is half there would stop the next start, and one that is lost would end links that were given away."""
+    async with LocalStorageService(LocalSettings(path=root)) as service:
+        await service.check()
+        disk = Disk(root, monkeypatch)
+        secret = await service.secret()
+    monkeypatch.undo()
+
+    cuts = [(is_acknowledged, state.get(f"{root}/secret")) for is_acknowledged, state in disk.cuts()]
+
+    assert {found for _, found in cuts} == {None, secret}
+    assert {found for is_acknowledged, found in cuts if is_acknowledged} == {secret}
+
+
 async def test_the_model_finds_a_name_that_is_not_waited_for(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,19 @@ class Folder:
         place: Callable[..., None] = os.link if is_new else os.replace
         place(path, self._at(under), dst_dir_fd=self.descriptor)
 
+    def require_place_for(self, folder: Folder) -> None:
+        """Refuse a directory that cannot take files from another one; nothing is made to find out, which could stay.
+
+        Raises:
+            OSError: It is on another file system (EXDEV), or may not be written to (EACCES).
+        """
+        effective = os.access in os.supports_effective_ids
+        number = errno.EXDEV if self.identity[0] != folder.identity[0] else 0
+        if not os.access(self._at("."), os.W_OK | os.X_OK, dir_fd=self.descriptor, effective_ids=effective):
+            number = number or errno.EACCES
+        if number:
+            raise OSError(number, os.strerror(number), self.path)
+
     def remove(self, name: str) -> None:
         """Remove a file."""
         os.unlink(self._at(name), dir_fd=self.descriptor)

@@ -6,6 +6,7 @@ a container's filter refuses it, folders are opened one by one.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -51,14 +52,17 @@ class Lookup:
             mode: The permissions of a file that is made, less the umask's.
 
         Raises:
+            FileNotFoundError: It is not there, or its path is longer than the 4 KiB that a call takes; not so folder by folder.
             OSError: It cannot be opened; ELOOP for a link.
         """
-        how = _HOW.pack(flags | _CLOEXEC, mode, _NO_SYMLINKS)
-        descriptor: int = self._waiting(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, _HOW.size)
-        if descriptor < 0:
+        how, name, number = _HOW.pack(flags | _CLOEXEC, mode, _NO_SYMLINKS), os.fsencode(path), errno.EINTR
+        while number == errno.EINTR:  # a signal came while a slow file system was waited for: Python's own calls go on, too
+            descriptor: int = self._waiting(_OPENAT2, _AT_FDCWD, name, how, _HOW.size)
+            if descriptor >= 0:
+                return descriptor
             number = self._get_errno()
-            raise OSError(number, os.strerror(number), path)
-        return descriptor
+        number = errno.ENOENT if number == errno.ENAMETOOLONG else number
+        raise OSError(number, os.strerror(number), path)
 
     def open_cached(self, path: bytes) -> int:
         """Return the descriptor of a file to read; negative where the kernel would have to wait, or cannot open it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -235,14 +236,16 @@ class LocalStorageService(StorageService):
         """Prove that an object could be written.
 
         Raises:
-            InvalidSettings: `LOCAL_STORAGE_PATH` is not, and cannot be made, a directory that may be written to.
+            InvalidSettings: `LOCAL_STORAGE_PATH` is not, and cannot be made, a directory that may be written to and is of one
+                file system.
             BackendUnavailable: The disk is full, fails or is gone.
         """
         try:
             await self._threads.run(self._tree.probe)
         except OSError as error:
             fault = self._tree.fault("take a file", error)
-            if isinstance(error, FileExistsError | NotADirectoryError | PermissionError) or error.errno == 30:  # EROFS
+            is_refused = isinstance(error, FileExistsError | NotADirectoryError | PermissionError)
+            if is_refused or error.errno in (errno.EROFS, errno.EXDEV):
                 expected = "a directory that can be made and written to"
                 found = Fault(self._tree.variable, f"{self._tree.root} ({error.strerror})", expected)
                 raise InvalidSettings([found]) from error

@@ -34,7 +34,10 @@ _ATTEMPTS = 100
 
 _PASSING = frozenset(
     getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "EIO", "EAGAIN", "EBUSY", "ETIMEDOUT", "ENOENT")
+    for name in (
+        *("ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "EIO", "EAGAIN", "EBUSY", "ETIMEDOUT", "ENOENT"),
+        *("ENOTCONN", "EHOSTDOWN", "ENODEV", "ENXIO"),  # what serves the file system ended, or its disk was pulled out
+    )
     if hasattr(errno, name)
 )
 
@@ -138,7 +141,7 @@ class Tree:
             file.close()
 
     def probe(self) -> None:
-        """Prove that a file can be written, and leave none; and that the secret, if there is one, is good.
+        """Prove that a file can be written and have its place, and leave none; and that the secret, if there is one, is good.
 
         Raises:
             OSError: It cannot.
@@ -151,6 +154,8 @@ class Tree:
         finally:
             close(descriptor)
             self.scratch.discard(path)
+        with self._part("objects") as objects, self._part("tmp") as scratch:
+            objects.require_place_for(scratch)
         with Folder(self.root) as root:
             read_secret(root)
 
