@@ -245,6 +245,20 @@ async def test_connections_are_made_anew_after_a_while(postgresql_url: str) -> N
     assert (len(await pids(0.01)), len(await pids(1800))) == (3, 1)
 
 
+async def test_what_a_quiet_hour_does_not_need_is_left_to_grow_old(postgresql_url: str) -> None:
+    """One after the other, sessions are given the connection that was used last."""
+    async with new_service(postgresql_url, pool_size=2) as service:
+        async with service.session() as one, service.session() as two:
+            for session in (one, two):
+                await session.execute(text("SELECT 1"))
+        seen = set()
+        for _ in range(4):
+            async with service.session() as session:
+                seen.add(await session.scalar(text("SELECT pg_backend_pid()")))
+
+    assert len(seen) == 1
+
+
 async def test_the_server_is_told_who_connects(postgresql_url: str) -> None:
     """It lists the application under DATABASE_APPLICATION_NAME, or as the URL says."""
 

@@ -10,16 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from alembic import command
 from alembic.config import Config, main
 from sqlalchemy import text
 
-from indiaai_core import BackendUnavailable, ConfigurationError, PluginConflict, discovery
+from indiaai_core import BackendUnavailable, ConfigurationError, Platform, PluginConflict, discovery
 from indiaai_core.scan import Registration
-from indiaai_db import MigrationFailed, migrations
+from indiaai_db import DatabaseService, MigrationFailed, migrations
 from indiaai_db.sqlite import SqliteDatabaseService
 from indiaai_db.testing.migrations import BROKEN, FIRST, SECOND, write_application
 
@@ -199,6 +199,47 @@ async def test_a_table_of_somebody_elses_is_refused(
     config = write_application(tmp_path / "application", FIRST.replace("conformance_first", application_table))
 
     with pytest.raises(MigrationFailed, match=said):
+        await sqlite_service.upgrade(config=config)
+
+    async with sqlite_service.session(read_only=True) as session:
+        assert (await session.scalars(text("SELECT name FROM sqlite_master"))).all() == []
+
+
+@pytest.mark.anyio
+async def test_a_failed_migration_of_a_plugin_takes_back_the_applications_too(
+    database: str, tmp_path: Path, plugin: str
+) -> None:
+    """All branches are one transaction, on both dialects: none of them is left behind half way."""
+    config = write_application(tmp_path / "application", FIRST)
+    failing = NOTES.replace('"notes1", None, ("notes",)', '"notes2", "notes1", None\ndepends_on = "two"').replace(
+        "notes_entry", "notes_more"
+    )
+    async with cast(DatabaseService, Platform().get_service("database")) as service:
+        await service.upgrade(config=config)
+        (tmp_path / "site" / "notes_migrations" / "notes2.py").write_text(
+            failing.replace("def downgrade", "    raise RuntimeError('halfway')\n\ndef downgrade")
+        )
+        write_application(tmp_path / "application", FIRST, SECOND)
+
+        with pytest.raises(MigrationFailed, match="halfway"):
+            await service.upgrade(config=config)
+
+        async with service.session(read_only=True) as session:
+            versions = (await session.scalars(text("SELECT version_num FROM alembic_version ORDER BY 1"))).all()
+            columns = (await session.execute(text("SELECT * FROM conformance_first"))).keys()
+    assert versions == ["notes1", "one"]
+    assert list(columns) == ["id", "name"]
+
+
+@pytest.mark.anyio
+async def test_a_block_that_commits_elsewhere_is_part_of_the_transaction_on_sqlite(
+    sqlite_service: SqliteDatabaseService, tmp_path: Path
+) -> None:
+    """What fails after an `autocommit_block()` leaves nothing of it, and the lock was never let go."""
+    block = "    with op.get_context().autocommit_block():\n        op.create_table"
+    config = write_application(tmp_path, FIRST, SECOND, BROKEN.replace("    op.create_table", block))
+
+    with pytest.raises(MigrationFailed, match="halfway"):
         await sqlite_service.upgrade(config=config)
 
     async with sqlite_service.session(read_only=True) as session:

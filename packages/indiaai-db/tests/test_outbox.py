@@ -137,6 +137,20 @@ async def test_a_task_of_a_transaction_that_fails_is_never_delivered(database: D
     assert queue.given == []
 
 
+async def test_a_savepoint_that_is_rolled_back_takes_its_tasks_with_it(database: DatabaseService, queue: FailingQueue) -> None:
+    """And no others, whatever it is within."""
+    async with database.session() as session:
+        await OUTBOX.enqueue(session, "count", {"i": 1})
+        async with session.begin_nested():
+            await OUTBOX.enqueue(session, "count", {"i": 2})
+            undone = await session.begin_nested()
+            await OUTBOX.enqueue(session, "count", {"i": 3})
+            await undone.rollback()
+
+    assert await OUTBOX.relay_once(database=database, queue=queue) == 2
+    assert queue.given == [1, 2]
+
+
 async def test_an_open_transactions_task_is_not_delivered_yet(database: DatabaseService, queue: FailingQueue) -> None:
     """Nobody takes it before the commit."""
     async with database.session() as session:

@@ -35,7 +35,10 @@ class ReadOnlySession(DatabaseError):
 
 
 class MigrationFailed(DatabaseError):
-    """A migration failed, and what it did before was rolled back: schema and data are what they were."""
+    """A migration failed, and what it did before was rolled back: schema and data are what they were.
+
+    What it did before and within an `autocommit_block()` is there on PostgreSQL, for that commits.
+    """
 
 
 class MigrationWouldLock(MigrationFailed):

@@ -18,6 +18,7 @@ import logging
 import threading
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -95,6 +96,8 @@ def run(target_metadata: MetaData | None = None, **options: Any) -> None:
         if getattr(service, "locks_tables", False):
             watch.listen(connection)
         context.configure(connection=connection, **chosen)
+        if connection.dialect.name == "sqlite":  # its transaction is the lock, and nothing that a block is for needs another
+            cast(Any, context.get_context()).autocommit_block = nullcontext
         with context.begin_transaction():
             context.run_migrations()
 
@@ -156,7 +159,7 @@ def run_command(
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise MigrationFailed(
-            f"`{name}` failed, and the schema is what it was before: {type(error).__name__}: {reason}"
+            f"`{name}` failed, and all is undone but what an autocommit_block() committed: {type(error).__name__}: {reason}"
         ) from error
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
@@ -220,8 +219,7 @@ def portable_enum(enumeration: type[enum.Enum], *, length: int = 64) -> sqlalche
         enumeration: The enumeration; its values must be text.
         length: The most characters of a value, so that a longer one needs no migration.
     """
-    values: Callable[[type[enum.Enum]], list[str]] = _values
-    return sqlalchemy.Enum(enumeration, native_enum=False, length=length, values_callable=values, validate_strings=True)
+    return sqlalchemy.Enum(enumeration, native_enum=False, length=length, values_callable=_values, validate_strings=True)
 
 
 def _values(enumeration: type[enum.Enum]) -> list[str]:
