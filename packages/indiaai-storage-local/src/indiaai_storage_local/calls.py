@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -38,8 +39,7 @@ class Call(Generic[ResultT]):
         self._function, self._args, self._has_steps, self.inbox = function, args, has_steps, inbox
         self.future: asyncio.Future[ResultT] = inbox.loop.create_future()
         self.result: Any = None
-        self.is_cancelled = False
-        self.has_ended = False
+        self.is_cancelled = self.has_ended = False
         self.unsynced: int | Folder = -1
         self._steps: Any = None
         self._error: BaseException | None = None
@@ -59,8 +59,7 @@ class Call(Generic[ResultT]):
                     self.result = result
                     return False
                 self._steps = result
-            steps = self._steps
-            self.unsynced = steps.throw(copy(fault)) if fault else next(steps)
+            self.unsynced = self._steps.throw(copy(fault)) if fault else next(self._steps)
         except StopIteration as end:
             self.result = end.value
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
@@ -126,18 +125,22 @@ def perform(calls: list[Call[Any]]) -> float:
     Returns:
         How many seconds the disk takes for one, by what went quickest; 0 for no calls.
     """
-    began = perf_counter()
-    waiting = [call for call in calls if call.go_on()]
-    pace = (perf_counter() - began) / max(len(calls), 1)
+    pace = math.inf if calls else 0.0
+    waiting = []
+    for call in calls:
+        began = perf_counter()
+        if call.go_on():
+            waiting.append(call)
+        pace = min(pace, perf_counter() - began)
     while waiting:
         faults: dict[object, OSError | None] = {}
-        seconds = []
+        quickest = math.inf
         for call in waiting:
             if call.place not in faults:
                 began = perf_counter()
                 faults[call.place] = _sync(call.unsynced)
-                seconds.append(perf_counter() - began)
-        pace = max(pace, min(seconds))
+                quickest = min(quickest, perf_counter() - began)
+        pace = max(pace, quickest)
         waiting = [call for call in waiting if call.go_on(faults[call.place])]
     for inbox in {call.inbox for call in calls}:
         inbox.put([call for call in calls if call.inbox is inbox])
@@ -146,10 +149,7 @@ def perform(calls: list[Call[Any]]) -> float:
 
 def _sync(what: int | Folder) -> OSError | None:
     try:
-        if isinstance(what, Folder):
-            what.sync()
-        else:
-            sync(what)
+        what.sync() if isinstance(what, Folder) else sync(what)
     except OSError as error:
         return error
     return None

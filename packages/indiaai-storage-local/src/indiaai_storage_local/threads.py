@@ -26,7 +26,7 @@ _MAX_THREADS = 8
 _FEW = 2
 """How many threads do brief calls while the disk is quick."""
 
-_SLOW_SECONDS = 0.001
+_SLOW_SECONDS = 0.002
 """From when on a disk is slow: it is given as many calls at a time as there are threads, of which it does many in one go."""
 
 
