@@ -126,6 +126,36 @@ async def test_migrations_may_take_longer_than_a_statement(postgresql_url: str) 
         await service.migrate(lambda connection: connection.execute(text("SELECT pg_sleep(0.5)")))
 
 
+async def test_a_migration_may_take_longer_than_a_transaction_may_idle(postgresql_url: str) -> None:
+    """The transaction that keeps other instances from migrating does nothing meanwhile, and is not ended for it."""
+    async with new_service(postgresql_url) as service:
+        async with service.session() as session:
+            await session.execute(
+                text(f"ALTER DATABASE {urlsplit(postgresql_url).path[1:]} SET idle_in_transaction_session_timeout = '1s'")
+            )
+        await service.engine.dispose()
+
+        await service.migrate(lambda connection: connection.execute(text("SELECT pg_sleep(2)")))
+
+
+async def test_a_commit_may_take_longer_than_a_statement(postgresql_url: str) -> None:
+    """A COMMIT that is given up may be there all the same, so none is: what it checks or waits for takes its time."""
+    async with new_service(postgresql_url, statement_timeout_seconds=1) as service:
+        await create_tables(service)
+        async with service.session() as session:
+            dawdle = (
+                "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END'"
+            )
+            late = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle()"
+            await session.execute(text(dawdle))
+            await session.execute(text(f"CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON {Account.__tablename__} {late}"))
+
+        async with service.session() as session:
+            await session.execute(update(Account).values(balance=7))
+
+        assert await read_balance(service) == 7
+
+
 async def test_a_session_asks_for_a_sign_of_life_by_one_statement(postgresql_url: str) -> None:
     """It is one round trip and no transaction of its own; the rest of what is sent around a statement is BEGIN and ROLLBACK."""
     async with new_service(postgresql_url, pool_size=1) as service:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cutting import CommitCutter, Cut
 from indiaai_db import CommitUnknown, TransactionConflict
 from indiaai_db.postgresql import PostgresqlDatabaseService, PostgresqlSettings
+from indiaai_db.postgresql.verdict import find_fate, mark
 from indiaai_db.testing.tables import Account, create_tables, read_balance
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +125,16 @@ async def test_unless_every_commit_is_checked_a_session_says_that_it_does_not_kn
                 await add_one(session)
 
     assert cutter.count == 1
+
+
+async def test_of_a_server_that_was_started_anew_nobody_knows(service: PostgresqlDatabaseService) -> None:
+    """It may have lost the transaction's id, and given it to another, also before its first checkpoint."""
+    async with service.session() as session:
+        await add_one(session)
+        found = await mark(session)
+
+    assert await find_fate(found, service.engine) is True
+    assert await find_fate(replace(found, server_started="2026-01-01 00:00:00+00"), service.engine) is None
 
 
 async def test_after_a_checkpoint_nobody_knows(cutter: CommitCutter, service: PostgresqlDatabaseService) -> None:

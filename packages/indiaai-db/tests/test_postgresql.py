@@ -325,9 +325,11 @@ async def test_a_database_that_takes_no_writes_fails_its_check(
 async def test_a_connection_that_became_read_only_is_replaced(service: PostgresqlDatabaseService) -> None:
     """The error of a demoted primary makes the pool connect anew, so that the next session finds the new primary."""
     await create_tables(service)
+    backends = []
 
     async def become_read_only() -> None:
         async with service.session() as session:
+            backends.append(await session.scalar(text("SELECT pg_backend_pid()")))
             await session.execute(text("SET default_transaction_read_only = on"))
             await session.execute(text("SET transaction_read_only = on"))
             await session.execute(update(Account).values(balance=9))
@@ -335,6 +337,8 @@ async def test_a_connection_that_became_read_only_is_replaced(service: Postgresq
     with pytest.raises(BackendUnavailable, match="primary changed"):
         await become_read_only()
 
+    async with service.session() as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) not in backends
     await _write(service, 1)
     assert await read_balance(service) == 1
 

@@ -237,6 +237,40 @@ async def test_a_database_that_stays_locked_is_a_conflict(sqlite_path: Path) -> 
     assert balance == 0
 
 
+async def test_a_migration_waits_longer_than_a_session(sqlite_path: Path) -> None:
+    """Another instance may migrate for minutes, whatever the busy timeout says."""
+    async with SqliteDatabaseService(SqliteSettings(db_path=sqlite_path, busy_timeout_seconds=0.1)) as service:
+        await create_tables(service)
+        other = sqlite3.connect(sqlite_path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.5, other.execute, ["COMMIT"])
+        release.start()
+
+        await service.migrate(lambda connection: connection.execute(update(Account).values(balance=3)))
+
+        assert not other.in_transaction
+        release.join()
+        other.close()
+
+
+async def test_the_log_is_cut_back_after_a_large_transaction(
+    sqlite_service: SqliteDatabaseService, sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one transaction needed of the disk is not kept for ever."""
+    monkeypatch.setattr("indiaai_db.sqlite.connection.WAL_SIZE_LIMIT_BYTES", 64 * 1024)
+    await create_tables(sqlite_service)
+    async with sqlite_service.session() as session:
+        await session.execute(text("CREATE TABLE large AS SELECT randomblob(8000000) AS content"))
+    log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
+    largest = log.stat().st_size
+
+    async with sqlite_service.session() as session:
+        await session.execute(update(Account).values(balance=1))
+
+    assert largest > 8_000_000
+    assert log.stat().st_size <= 64 * 1024
+
+
 async def test_a_session_within_a_session_is_told_why_it_waits(sqlite_path: Path) -> None:
     """A writing session opened within another one would wait for itself: it ends with an error that says so."""
     async with SqliteDatabaseService(SqliteSettings(db_path=sqlite_path, busy_timeout_seconds=0.2)) as service:

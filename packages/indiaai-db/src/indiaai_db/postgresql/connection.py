@@ -49,8 +49,8 @@ class PostgresqlConnection(asyncpg.Connection):
         """Execute as asyncpg does, begin each transaction with its timeout, and let no COMMIT that did not commit pass for one.
 
         The timeout is set in the same round trip, and not when the connection starts: a pooler in transaction mode takes no
-        such parameter then, and what was set for a connection would be set for whoever gets it next. It ends before COMMIT:
-        there it would stop the waiting for a synchronous replica, and the server would acknowledge what no replica has.
+        such parameter then, and what was set for a connection would be set for whoever gets it next. It ends before COMMIT,
+        of which nobody would know what became of it: PostgreSQL leaves that out by itself, others that speak like it may not.
 
         Raises:
             asyncpg.InFailedSQLTransactionError: A statement had failed, and the server answered COMMIT by rolling back.
