@@ -227,6 +227,9 @@ async def test_all_threads_do_brief_calls_while_the_disk_is_slow(monkeypatch: py
     monkeypatch.setattr(threads_module, "_SLOW_SECONDS", 0.0)
     threads, together = DiskThreads(), threading.Barrier(8)
     await threads.wait(threads.start_steps(_thread, is_brief=True))
+    with anyio.fail_after(10):
+        while threads._crew is None or threads._crew._most_turns < 8:  # noqa: ASYNC110 - noted once the result is told
+            await anyio.sleep(0.001)
 
     def meet() -> Steps[int]:
         yield from ()
