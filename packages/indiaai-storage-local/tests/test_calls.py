@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
-import anyio.lowlevel
 import pytest
 
-from indiaai_core.errors import BackendUnavailable
-from indiaai_storage_local import LocalStorageService
-from indiaai_storage_local import threads as threads_module
 from indiaai_storage_local.calls import Call, Inbox, Steps, perform
 from indiaai_storage_local.folders import Folder
-from indiaai_storage_local.threads import DiskThreads
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a busy machine does to the figures, the disk is taken for a quick one."""
-    monkeypatch.setattr(threads_module, "_SLOW_SECONDS", 3600.0)
 
 
 @pytest.fixture
@@ -140,138 +126,3 @@ async def test_a_folder_that_cannot_be_told_from_others_is_synced_by_itself(
 
     assert await side_by_side(store, store) == ["stored", "stored"]
     assert len(synced) == 2
-
-
-@asynccontextmanager
-async def busy(threads: DiskThreads, *, count: int = 2) -> AsyncIterator[None]:
-    """Brief calls wait, for the threads that do them are held until the block is left."""
-    reached, released = [], threading.Event()
-
-    def hold() -> Steps[None]:
-        reached.append(threading.current_thread())
-        assert released.wait(10)
-        yield from ()
-
-    held = [threads.start_steps(hold, is_brief=True) for _ in range(count)]
-    with anyio.fail_after(10):
-        while len(reached) < count:  # noqa: ASYNC110 - a thread tells nobody
-            await anyio.sleep(0.001)
-    yield
-    released.set()
-    for call in held:
-        await threads.wait(call)
-
-
-async def test_objects_stored_at_once_share_the_sync_of_their_folder(service: LocalStorageService, synced: list[int]) -> None:
-    """Sixteen files are sixteen syncs, and their folder is one for each of the two threads."""
-    await service.upload("folder/first", b"x")
-    async with busy(service._threads):
-        uploads = [asyncio.create_task(service.upload(f"folder/{number}", b"x")) for number in range(16)]
-        await anyio.lowlevel.checkpoint()
-        synced.clear()
-    await asyncio.gather(*uploads)
-
-    assert 17 <= len(synced) <= 18
-    assert [await service.download(f"folder/{number}") for number in range(16)] == [b"x"] * 16
-
-
-async def test_a_folder_that_is_not_synced_fails_every_upload_to_it(
-    service: LocalStorageService, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody is told that an object is safe because somebody else waited for the disk in its place."""
-    await service.upload("folder/first", b"x")
-    folder, fsync = os.stat(root / "objects" / "folder%"), os.fsync
-
-    def sync(descriptor: int) -> None:
-        if os.path.samestat(os.fstat(descriptor), folder):
-            raise OSError(5, "Input/output error")
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    async with busy(service._threads):
-        uploads = [asyncio.create_task(service.upload(f"folder/{number}", b"x")) for number in range(8)]
-        await anyio.lowlevel.checkpoint()
-    found = await asyncio.gather(*uploads, return_exceptions=True)
-
-    assert [type(error) for error in found] == [BackendUnavailable] * 8
-    assert all(f"'folder/{number}'" in str(error) for number, error in enumerate(found))
-
-
-async def test_a_cancelled_upload_leaves_those_beside_it_alone(service: LocalStorageService) -> None:
-    """It stores nothing, and the others are stored."""
-    await service.upload("folder/first", b"x")
-    async with busy(service._threads):
-        uploads = [asyncio.create_task(service.upload(f"folder/{number}", b"x")) for number in range(8)]
-        await anyio.lowlevel.checkpoint()
-        uploads[3].cancel()
-        await anyio.lowlevel.checkpoint()
-    await asyncio.gather(*uploads, return_exceptions=True)
-
-    assert uploads[3].cancelled()
-    assert [await service.exists(f"folder/{number}") for number in range(8)] == [number != 3 for number in range(8)]
-
-
-async def test_few_threads_do_brief_calls_while_the_disk_is_quick() -> None:
-    """Two take turns; a third would only contend for the interpreter."""
-    threads = DiskThreads()
-    async with busy(threads):
-        calls = [threads.start_steps(_thread, is_brief=True) for _ in range(40)]
-    found = {await threads.wait(call) for call in calls}
-
-    assert len(found) <= 2
-    threads.close()
-
-
-async def test_all_threads_do_brief_calls_while_the_disk_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk whose syncs take long does many of them in one go, and so is given as many as there are threads."""
-    monkeypatch.setattr(threads_module, "_SLOW_SECONDS", 0.0)
-    threads, together = DiskThreads(), threading.Barrier(8)
-    await threads.wait(threads.start_steps(_thread, is_brief=True))
-    with anyio.fail_after(10):
-        while threads._crew is None or threads._crew._most_turns < 8:  # noqa: ASYNC110 - noted once the result is told
-            await anyio.sleep(0.001)
-
-    def meet() -> Steps[int]:
-        yield from ()
-        return together.wait(10)
-
-    calls = [threads.start_steps(meet, is_brief=True) for _ in range(8)]
-
-    assert sorted([await threads.wait(call) for call in calls]) == list(range(8))
-    threads.close()
-
-
-async def test_a_call_does_not_wait_for_all_brief_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread goes back to the calls that wait for one after its share of the brief ones, however many have come since."""
-    monkeypatch.setattr(threads_module, "_FEW", 1)
-    monkeypatch.setattr(threads_module, "_MAX_THREADS", 1)
-    threads, order = DiskThreads(), list[str]()
-
-    def note(name: str) -> Steps[None]:
-        order.append(name)
-        yield from ()
-
-    async with busy(threads, count=1):
-        brief = threads.start_steps(note, "brief", is_brief=True)
-        plain = threads.start(order.append, "plain")
-    await threads.wait(plain)
-    await threads.wait(brief)
-
-    assert order == ["plain", "brief"]
-    threads.close()
-
-
-async def test_brief_calls_that_wait_at_the_end_are_done() -> None:
-    """Those that nobody had begun when the service was closed are made all the same."""
-    threads = DiskThreads()
-    async with busy(threads):
-        calls = [threads.start_steps(_thread, is_brief=True) for _ in range(20)]
-        threads.close()
-
-    with anyio.fail_after(10):
-        assert len([await threads.wait(call) for call in calls]) == 20
-
-
-def _thread() -> Steps[threading.Thread]:
-    yield from ()
-    return threading.current_thread()

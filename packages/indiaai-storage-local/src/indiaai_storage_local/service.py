@@ -31,7 +31,7 @@ from indiaai_core.storage import (
     normalize_prefix,
 )
 from indiaai_storage_local.calls import Call
-from indiaai_storage_local.drafts import SMALL_BYTES, Draft, chunks_of
+from indiaai_storage_local.drafts import Draft, chunks_of
 from indiaai_storage_local.files import Label, ObjectFile, Reading
 from indiaai_storage_local.settings import LocalSettings
 from indiaai_storage_local.signatures import sign
@@ -99,7 +99,7 @@ class LocalStorageService(StorageService):
         draft = Draft(self._tree, key, label, is_new=if_absent)
         try:
             if isinstance(file_data, bytes | bytearray | memoryview):
-                call = self._threads.start_steps(draft.store, file_data, is_brief=memoryview(file_data).nbytes <= SMALL_BYTES)
+                call = self._threads.start_steps(draft.store, file_data)
             else:
                 await self._write(draft, key, file_data)
                 call = self._threads.start_steps(draft.publish)
@@ -205,7 +205,7 @@ class LocalStorageService(StorageService):
     async def delete(self, file_key: str) -> bool:
         """Remove an object: see `StorageService.delete`."""
         key = normalize_key(file_key)
-        return await self._end(f"delete {key!r}", self._threads.start_steps(self._tree.delete, key, is_brief=True))
+        return await self._end(f"delete {key!r}", self._threads.start_steps(self._tree.delete, key))
 
     async def get_url(
         self,

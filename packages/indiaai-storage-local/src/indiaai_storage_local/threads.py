@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -22,12 +20,6 @@ ResultT = TypeVar("ResultT")
 
 _MAX_THREADS = 8
 """More contend for the interpreter: without fsync eight store a third more than sixteen, and with it as many."""
-
-_FEW = 2
-"""How many threads do brief calls while the disk is quick."""
-
-_SLOW_SECONDS = 0.002
-"""From when on a disk is slow: it is given as many calls at a time as there are threads, of which it does many in one go."""
 
 
 class DiskThreads:
@@ -52,17 +44,11 @@ class DiskThreads:
 
     def start(self, function: Callable[..., ResultT], *args: Any) -> Call[ResultT]:
         """Begin to call a function in a thread; `wait` must be called with what is returned."""
-        return self._start(Call(function, args, has_steps=False, inbox=self._own_inbox()), is_brief=False)
+        return self._start(Call(function, args, has_steps=False, inbox=self._own_inbox()))
 
-    def start_steps(self, function: Callable[..., Steps[ResultT]], *args: Any, is_brief: bool = False) -> Call[ResultT]:
-        """Begin to call a function that waits for syncs; `wait` must be called with what is returned.
-
-        Args:
-            function: What to call.
-            *args: Its arguments.
-            is_brief: Whether it may be called side by side with others like it, and be done only when all of them are.
-        """
-        return self._start(Call(function, args, has_steps=True, inbox=self._own_inbox()), is_brief=is_brief)
+    def start_steps(self, function: Callable[..., Steps[ResultT]], *args: Any) -> Call[ResultT]:
+        """Begin to call a function that waits for syncs; `wait` must be called with what is returned."""
+        return self._start(Call(function, args, has_steps=True, inbox=self._own_inbox()))
 
     async def wait(self, call: Call[ResultT], *, on_cancel: Callable[[], None] | None = None) -> ResultT:
         """Return what the function returned; the parameters are those of `run`."""
@@ -82,12 +68,12 @@ class DiskThreads:
                 call.result.close()  # an opened file that nobody takes any more
             raise
 
-    def _start(self, call: Call[ResultT], *, is_brief: bool) -> Call[ResultT]:
+    def _start(self, call: Call[ResultT]) -> Call[ResultT]:
         crew = self._crew
         # A forked child has the parent's queue without its threads: a call given to it would wait for ever.
         if crew is None or crew.process != os.getpid():
             self._crew = crew = _Crew()
-        crew.take(call, is_brief=is_brief)
+        crew.take(call)
         return call
 
     def _own_inbox(self) -> Inbox:
@@ -108,35 +94,23 @@ class DiskThreads:
 
 
 class _Crew:
-    """The threads, and the calls that wait for one: what of an executor is needed here, at a third of its time a call.
-
-    Brief calls wait apart, and a thread whose turn it is takes its share of them, to do them side by side. As long as the
-    disk is quick few threads take turns: more would only contend for the interpreter.
-    """
+    """The threads, and the calls that wait for one: what of an executor is needed here, at a third of its time a call."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._brief: deque[Call[Any]] = deque()
+        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._lock = Lock()
         self._count = self._free = 0
-        self._turns = self._turns_taken = 0
-        self._most_turns = _FEW
         self._has_ended = False
 
-    def take(self, call: Call[Any], *, is_brief: bool) -> None:
+    def take(self, call: Call[Any]) -> None:
         with self._lock:
-            if is_brief:
-                self._brief.append(call)
-                if self._turns >= self._most_turns:
-                    return
-                self._turns += 1
             # Also after the end, which another thread may have told a moment ago: no call is left without a thread.
             needs_thread = self._has_ended or (self._free < 1 and self._count < _MAX_THREADS)
             self._count, self._free = self._count + needs_thread, self._free - (not needs_thread)
-            self._queue.put(self._take_turn if is_brief else partial(perform, [call]))
+            self._calls.put(call)
             if self._has_ended:
-                self._queue.put(None)
+                self._calls.put(None)
         if needs_thread:
             # Nothing is lost if the interpreter ends meanwhile: what is being stored is neither there nor acknowledged yet.
             Thread(target=self._work, name="indiaai-storage-local", daemon=True).start()
@@ -145,29 +119,11 @@ class _Crew:
         with self._lock:
             self._has_ended = True
             for _ in range(self._count):
-                self._queue.put(None)
+                self._calls.put(None)
 
     def _work(self) -> None:
-        while job := self._queue.get():
-            job()
-            del job  # or what it returned would stay until the next one comes
+        while call := self._calls.get():
+            perform([call])
+            del call  # or what it returned would stay until the next one comes
             with self._lock:
                 self._free += 1
-
-    def _take_turn(self) -> None:
-        has_more = True
-        while has_more:
-            with self._lock:
-                share = -(-len(self._brief) // max(self._most_turns - self._turns_taken, 1))
-                calls = [self._brief.popleft() for _ in range(share)]
-                self._turns_taken += 1
-            pace = perform(calls)
-            with self._lock:
-                self._turns_taken -= 1
-                self._most_turns = _MAX_THREADS if pace > _SLOW_SECONDS else _FEW
-                has_more = bool(self._brief) and self._turns <= self._most_turns
-                if has_more and not self._has_ended:  # behind the calls that wait; after the end nobody would come to it
-                    self._queue.put(self._take_turn)
-                    self._free -= 1
-                    return
-                self._turns -= not has_more
