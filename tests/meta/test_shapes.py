@@ -34,10 +34,9 @@ LONGER_PACKAGES = {
     "indiaai-db": 4030,
     "indiaai-queue-memory": 700,  # also waiting for room, across event loops and threads
     # Also a file format that survives a power cut, reads without a thread (a system call that Python lacks) with a way
-    # for each system that has it not, its own hand-over from threads, and the server of its own links. And uploads as
-    # generators that yield what is to be synced (60). And the conditions of those who ask for a link (35): a download
-    # that goes on where it was cut mixes no two versions.
-    "indiaai-storage-local": 1600,
+    # for each system that has it not, its own hand-over from threads, and the server of its own links. And the conditions of
+    # those who ask for a link (35): a download that goes on where it was cut mixes no two versions.
+    "indiaai-storage-local": 1500,
     # also multipart uploads and copies, resumed downloads and retries (1,500), a client without boto3, whose botocore takes
     # 2 ms of interpreter a call, and the threads and the event loop that it waits on, and watches (1,300)
     "indiaai-storage-r2": 2850,

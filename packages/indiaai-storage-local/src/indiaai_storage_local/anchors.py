@@ -32,7 +32,7 @@ class Anchors:
         if folder.descriptor is None:  # a system that cannot sync a name
             return
         with suppress(OSError):  # too many files are open, say: what is not remembered is synced once more
-            self._known[folder.path] = _Anchor(folder.identity, os.dup(folder.descriptor))
+            self._known[folder.path] = _Anchor(folder.identity(), os.dup(folder.descriptor))
         with suppress(StopIteration, RuntimeError):  # another thread forgets or remembers one: then the next call sees to it
             while len(self._known) > _MAX_FOLDERS:
                 self._known.pop(next(iter(self._known)), None)
@@ -43,7 +43,7 @@ class Anchors:
             return True
         found = self._known.get(folder.path)
         with suppress(OSError):
-            return found is not None and found.identity == folder.identity
+            return found is not None and found.identity == folder.identity()
         return False
 
     def clear(self) -> None:

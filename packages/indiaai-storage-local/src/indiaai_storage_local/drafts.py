@@ -9,16 +9,15 @@ from typing import BinaryIO, cast
 
 from indiaai_core.errors import InvalidRequest, ObjectExists
 from indiaai_core.storage import FileData
-from indiaai_storage_local.calls import Steps
 from indiaai_storage_local.files import Digests, Label, ObjectFile, seal, write_all
-from indiaai_storage_local.folders import close
+from indiaai_storage_local.folders import close, sync
 from indiaai_storage_local.threads import DiskThreads
 from indiaai_storage_local.tree import Tree
 
-__all__ = ["SMALL_BYTES", "Draft", "chunks_of"]
+__all__ = ["Draft", "chunks_of"]
 
 _CHUNK_BYTES = 1024 * 1024
-SMALL_BYTES = 64 * 1024
+_SMALL_BYTES = 64 * 1024
 """What is kept to be written together with the trailer, in one system call."""
 
 Buffer = bytes | bytearray | memoryview
@@ -39,12 +38,12 @@ class Draft:
         """Make a call that runs in a thread give up before the object is there."""
         self._is_cancelled = True
 
-    def store(self, content: Buffer) -> Steps[None]:
+    def store(self, content: Buffer) -> None:
         """Write all of the object and publish it."""
         self.write(content)
-        yield from self.publish()
+        self.publish()
 
-    def copy(self, source: ObjectFile) -> Steps[None]:
+    def copy(self, source: ObjectFile) -> None:
         """Copy all of another object, compare what is there with its digest, and publish it.
 
         Raises:
@@ -59,7 +58,7 @@ class Draft:
             self._digests.update(source.copy_to(self._descriptor, start, size=size))
             self._size += size
         source.compare(self._digests.sha256)
-        yield from self.publish()
+        self.publish()
 
     def write(self, chunk: Buffer) -> None:
         """Append bytes.
@@ -67,7 +66,7 @@ class Draft:
         Raises:
             OSError: The disk does not take them.
         """
-        if type(chunk) is bytes and len(chunk) <= SMALL_BYTES:  # most objects are: nothing to cut, and nobody can change it
+        if type(chunk) is bytes and len(chunk) <= _SMALL_BYTES:  # most objects are: nothing to cut, and nobody can change it
             self._digests.update(chunk)
             self._append(chunk)
             self._size += len(chunk)
@@ -79,12 +78,12 @@ class Draft:
                 return
             piece = rest[start : start + _CHUNK_BYTES]
             # A bytearray may change between the two lines while its owner does something else: then a copy is stored.
-            content = bytes(piece) if len(piece) <= SMALL_BYTES or not piece.readonly else piece
+            content = bytes(piece) if len(piece) <= _SMALL_BYTES or not piece.readonly else piece
             self._digests.update(content)
             self._append(content)
         self._size += len(rest)
 
-    def publish(self) -> Steps[None]:
+    def publish(self) -> None:
         """Make the object visible, when all of it is on the disk.
 
         Raises:
@@ -94,13 +93,13 @@ class Draft:
         self._make()
         write_all(self._descriptor, self._pending + seal(self._digests, size=self._size, label=self._label))
         if self._tree.fsync and not self._is_cancelled:
-            yield self._descriptor
+            sync(self._descriptor)
         if self._is_cancelled:
             return
         if os.name == "nt":  # an open file cannot be renamed there; elsewhere it stays locked until it has its place
             self._close()
         try:
-            yield from self._tree.publish(self._path, key=self._key, is_new=self._is_new)
+            self._tree.publish(self._path, key=self._key, is_new=self._is_new)
         except FileExistsError as error:
             raise ObjectExists(self._key) from error
         self._close()

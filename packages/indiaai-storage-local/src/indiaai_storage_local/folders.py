@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -83,7 +82,7 @@ class Folder:
             OSError: It is on another file system (EXDEV), or may not be written to (EACCES).
         """
         effective = os.access in os.supports_effective_ids
-        number = errno.EXDEV if self.identity[0] != folder.identity[0] else 0
+        number = errno.EXDEV if self.identity()[0] != folder.identity()[0] else 0
         if not os.access(self._at("."), os.W_OK | os.X_OK, dir_fd=self.descriptor, effective_ids=effective):
             number = number or errno.EACCES
         if number:
@@ -113,9 +112,8 @@ class Folder:
                 break
         return found
 
-    @cached_property
     def identity(self) -> tuple[int, int]:
-        """What no other directory has, as long as this one is there."""
+        """Return what no other directory has, as long as this one is there."""
         found = self._stat()
         return found.st_dev, found.st_ino
 

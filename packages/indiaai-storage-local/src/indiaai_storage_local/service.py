@@ -30,12 +30,11 @@ from indiaai_core.storage import (
     normalize_key,
     normalize_prefix,
 )
-from indiaai_storage_local.calls import Call
 from indiaai_storage_local.drafts import Draft, chunks_of
 from indiaai_storage_local.files import Label, ObjectFile, Reading
 from indiaai_storage_local.settings import LocalSettings
 from indiaai_storage_local.signatures import sign
-from indiaai_storage_local.threads import DiskThreads
+from indiaai_storage_local.threads import Call, DiskThreads
 from indiaai_storage_local.tree import Tree
 
 __all__ = ["LocalStorageService"]
@@ -99,11 +98,11 @@ class LocalStorageService(StorageService):
         draft = Draft(self._tree, key, label, is_new=if_absent)
         try:
             if isinstance(file_data, bytes | bytearray | memoryview):
-                call = self._threads.start_steps(draft.store, file_data)
+                await self._work(f"store {key!r}", draft.store, file_data, on_cancel=draft.cancel)
             else:
-                await self._write(draft, key, file_data)
-                call = self._threads.start_steps(draft.publish)
-            await self._end(f"store {key!r}", call, on_cancel=draft.cancel)
+                async for chunk in chunks_of(file_data, self._threads):
+                    await self._work(f"store {key!r}", draft.write, chunk)
+                await self._work(f"store {key!r}", draft.publish, on_cancel=draft.cancel)
         except BaseException:
             await self._discard(draft)
             raise
@@ -193,8 +192,7 @@ class LocalStorageService(StorageService):
         file = await self.open(source_key)
         draft = Draft(self._tree, key, file.label, is_new=False)
         try:
-            call = self._threads.start_steps(draft.copy, file)
-            await self._end(f"copy {file.key!r} to {key!r}", call, on_cancel=draft.cancel)
+            await self._work(f"copy {file.key!r} to {key!r}", draft.copy, file, on_cancel=draft.cancel)
         except BaseException:
             await self._discard(draft)
             raise
@@ -205,7 +203,7 @@ class LocalStorageService(StorageService):
     async def delete(self, file_key: str) -> bool:
         """Remove an object: see `StorageService.delete`."""
         key = normalize_key(file_key)
-        return await self._end(f"delete {key!r}", self._threads.start_steps(self._tree.delete, key))
+        return await self._work(f"delete {key!r}", self._tree.delete, key)
 
     async def get_url(
         self,
@@ -286,10 +284,6 @@ class LocalStorageService(StorageService):
         if not self._secret:
             self._secret = await self._work("keep the secret that signs links", self._tree.secret)
         return self._secret
-
-    async def _write(self, draft: Draft, key: str, file_data: FileData) -> None:
-        async for chunk in chunks_of(file_data, self._threads):
-            await self._work(f"store {key!r}", draft.write, chunk)
 
     async def _discard(self, draft: Draft) -> None:
         with anyio.CancelScope(shield=True):

@@ -18,7 +18,6 @@ from contextlib import suppress
 from indiaai_core.errors import BackendUnavailable, ObjectNotFound, StorageError
 from indiaai_core.storage import ObjectInfo, normalize_key
 from indiaai_storage_local.anchors import Anchors
-from indiaai_storage_local.calls import Steps
 from indiaai_storage_local.files import ObjectFile
 from indiaai_storage_local.folders import FILE_FLAGS, Folder, close, require_regular
 from indiaai_storage_local.layout import decode_name, encode_key, encode_part, is_folder, key_of, plain_path
@@ -159,7 +158,7 @@ class Tree:
         with Folder(self.root) as root:
             read_secret(root)
 
-    def publish(self, path: str, *, key: str, is_new: bool) -> Steps[None]:
+    def publish(self, path: str, *, key: str, is_new: bool) -> None:
         """Make a file of `tmp` the object under a key.
 
         A folder found on the way may be removed, for being empty, before the file is in it: then the call that puts it
@@ -172,19 +171,19 @@ class Tree:
         for attempt in range(_ATTEMPTS):
             with suppress(FileNotFoundError), self._make_way(tuple(folders)) as folder:
                 folder.take(path, under=leaf, is_new=is_new)
-                yield from self._confirm(folder, f"store {key!r}")
+                self._confirm(folder, f"store {key!r}")
                 return
             if attempt and not self.scratch.holds(path):
                 break
         raise BackendUnavailable(f"The file of the object {key!r} was removed from {self.variable} while it was stored.")
 
-    def delete(self, key: str) -> Steps[bool]:
+    def delete(self, key: str) -> bool:
         """Remove an object, then the folders that held nothing else; False if there was none."""
         *folders, leaf = encode_key(key)
         try:
             with self._walk(tuple(folders)) as folder:
                 folder.remove(leaf)
-                yield from self._confirm(folder, f"delete {key!r}")
+                self._confirm(folder, f"delete {key!r}")
         except FileNotFoundError:
             return False
         with suppress(OSError):  # the first that is not empty, or that somebody else removed, ends it
@@ -310,11 +309,10 @@ class Tree:
             with suppress(ObjectNotFound):  # deleted since its folder was read
                 yield self.stat(key)
 
-    def _confirm(self, folder: Folder, action: str) -> Steps[None]:
+    def _confirm(self, folder: Folder, action: str) -> None:
         # To take it back would be another change that the disk does not confirm, and by now could hit another's upload.
         try:
-            if self.fsync:
-                yield folder
+            self._sync(folder)
         except OSError as error:
             left = "it is done, but a power cut may undo it: repeat the call when the disk works"
             raise self.fault(action, error, left=left) from error
